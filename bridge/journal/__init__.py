@@ -1,0 +1,1 @@
+"""The durable journal: records, deliveries, coverage, captures."""

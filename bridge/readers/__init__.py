@@ -1,0 +1,1 @@
+"""One folder per device family or source; none knows another."""

@@ -1,0 +1,1 @@
+"""Shipped simulators: they speak real bytes and share no decoding code."""
