@@ -12,12 +12,60 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Protocol
+from random import Random
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel
 
 from bridge.model.capture import Capture
 from bridge.model.health import Health
 from bridge.model.records import Record
 from bridge.model.time import from_ms, iso_ms, parse_instant, to_ms
+
+# --- set-up ----------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Injected time. `now` is UTC and may jump; `monotonic` never goes back and is what deadlines use."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds of this clock."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a reader or adapter class is constructed with: `ReaderClass(setup)`.
+
+    `settings` is the plug-in's own table of the settings file, already checked against its `Settings`
+    model; `session` is None where no network is allowed (`decode`, `map`); `timezone` is the person's IANA zone.
+    """
+
+    profile: str
+    settings: Mapping[str, Any]
+    clock: Clock
+    random: Random
+    session: Session | None = None
+    timezone: str | None = None
+    installation: str = ""
+    """Short id of this installation, from the settings file (names what is ours at a destination)."""
+
+
+class PlugIn(Protocol):
+    """What an entry point names: a class with these attributes whose instances are a Reader or an Adapter."""
+
+    name: str
+    Settings: ClassVar[type[BaseModel]]
+    linking: ClassVar[Linking]
+
 
 # --- readers ---------------------------------------------------------------------------------------
 
@@ -218,6 +266,9 @@ class Adapter(Protocol):
     name: str
     batch: int
     """How many documents `deliver` wants at once; may change as the site's speed is learnt."""
+    state: dict[str, Any]
+    """Small JSON remembered across restarts (data set id, chosen route). The engine sets it before the first
+    `prepare` and stores it after every call that changed it. A crash may lose the newest change: it is a cache."""
 
     def desired(self, records: Iterable[Record]) -> Desired:
         """Documents of a set of records by this adapter's settings; same set in any order, same bytes."""
@@ -245,14 +296,45 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A question to a person. `kept` is held in the vault until the answer (PKCE verifier, state)."""
+    """A question to a person. `secret` answers are never shown, logged or stored."""
 
     key: str
     prompt: str
-    url: str | None = None
     secret: bool = False
     choices: Mapping[str, str] = field(default_factory=dict)
-    kept: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Answer -> label. Empty: free text. `many`: several answers, separated by commas, or `all`."""
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Authorise:
+    """An OAuth code flow that `credentials` walks (PKCE S256, state, paste-back or loop-back redirect).
+
+    When it is through, `begin` is called again with the key `authorised` in `answers` and a session that
+    carries the fresh token. `hosts` are those the token may reach.
+    """
+
+    client_id: str
+    authorization_url: str
+    token_url: str
+    redirect_uri: str
+    scope: str
+    hosts: tuple[str, ...]
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Further query parameters of the authorize address (`audience`, `prompt`)."""
+    revocation_url: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    header: str = "Authorization"
+    refresh_margin_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A credential found without a code flow (token file, one-time secret). `begin` is called again with
+    `authorised` in `answers` and a session that carries it."""
+
+    credential: Credential
+    hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +352,8 @@ class OAuthToken:
     client_secret: str | None = field(default=None, repr=False)
     header: str = "Authorization"
     """Header that carries the access token (`Authorization` gets the Bearer scheme, others the bare token)."""
+    refresh_margin_s: float = 60.0
+    """The session refreshes by itself when less than this remains."""
     obtained_at: float = 0.0
     refreshed_at: float = 0.0
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -290,16 +374,18 @@ Credential = OAuthToken | StaticToken
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The end of linking: the credential for the vault, the hosts it may reach, and plain settings.
+    """The end of linking: what was obtained or held goes into the vault with these hosts and scopes.
 
-    `settings` go to the profile's settings file (site URL, patient); `summary` is one line for the person.
+    `hosts` are `host` or `host:port`; a leading dot allows a domain and all below it (`.minimed.eu`).
+    `settings` go to the profile's settings file (site URL, patient); `others` are the settings of further
+    people the same credential serves, each to become a profile of its own: display name -> settings.
     """
 
-    credential: Credential
     hosts: tuple[str, ...]
     scopes: tuple[str, ...]
     settings: Mapping[str, Any]
     summary: str
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,29 +427,40 @@ class Session(Protocol):
         token inside the session (only for the exchange that needs it in the path)."""
         ...
 
-    async def renew(self) -> None:
-        """Refresh the credential once, after a 401; Unauthorised when only a person can help."""
+    async def renew(self, *, client_id: str | None = None, token_url: str | None = None) -> None:
+        """Refresh the credential once, after a 401. `client_id`, `token_url`: the provider moved, use these.
+
+        Raises Unauthorised when only a person can help, Moved when the provider no longer knows the client or
+        the address (discover again, then renew with what was found), Transient or Throttled on an outage.
+        """
         ...
 
 
 class Linking(Protocol):
-    """How a person grants access: the engine's faces walk these steps; `credentials` keeps the result."""
+    """How a person grants access: the faces walk these steps; `credentials` keeps the result.
+
+    Stateless: every call gets all answers so far by step key.
+    """
 
     name: str
     scopes: tuple[str, ...]
+    """What it asks for, as a person may read it."""
 
-    async def begin(self, session: Session, answers: Mapping[str, str], kept: Mapping[str, str]) -> Step | Grant:
-        """The next question, or the grant. `answers` holds all answers so far by step key, `kept` what
-        earlier steps asked to hold. Raises Refused for an answer that does not fit, with the next step.
-        `session` has no credential and is open to the hosts the person named."""
+    async def begin(
+        self, session: Session, settings: Mapping[str, Any], answers: Mapping[str, str]
+    ) -> Step | Authorise | Hold | Grant:
+        """The next step, or the grant. `settings` are the plug-in's current ones (a simulator's addresses, a
+        client id). `session` has no credential before `authorised` is in `answers`; until then it reaches any
+        https host and loop-back. Raises Refused for an answer that does not fit, saying what to do next."""
         ...
 
-    async def check(self, session: Session) -> Health:
+    async def check(self, session: Session, settings: Mapping[str, Any]) -> Health:
         """Dry run of the rights with the granted credential."""
         ...
 
-    async def revoke(self, session: Session) -> str:
-        """Revoke at the provider; one sentence on what happened and what is left for the person."""
+    async def revoke(self, session: Session, settings: Mapping[str, Any]) -> str:
+        """Revoke at the provider beyond the OAuth revocation that `credentials` does itself; one sentence on what
+        happened and what is left for the person to do. Empty when there is nothing to say."""
         ...
 
 
@@ -515,6 +612,10 @@ class Journal(Protocol):
         """Ledger documents of these records."""
         ...
 
+    async def states(self, destination: Destination, record_ids: Iterable[str]) -> Mapping[str, DeliveryState]:
+        """Where these records stand at one destination; unknown ids are left out."""
+        ...
+
     async def slots(self, destination: Destination, slots: Iterable[str]) -> Mapping[str, str]:
         """Which of these slots are taken, by which document key."""
         ...
@@ -531,8 +632,16 @@ class Journal(Protocol):
         """Hand back all leases of a dead or stopping deliverer; how many."""
         ...
 
-    async def report(self, destination: Destination, health: Health) -> None:
-        """Keep a destination's state for `status`."""
+    async def report(self, destination: Destination, health: Health, state: Mapping[str, Any] | None = None) -> None:
+        """Keep a destination's health for `status`, and its adapter's `state` unless None."""
+        ...
+
+    async def recall(self, destination: Destination) -> Mapping[str, Any]:
+        """The adapter's `state` as last reported; empty at first."""
+        ...
+
+    async def version(self) -> int:
+        """Changes whenever another process has written: the engine asks once a second and wakes what waits."""
         ...
 
     async def quarantine(self, profile: str | None = None) -> Sequence[Quarantined]:

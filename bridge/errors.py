@@ -48,6 +48,12 @@ class Unauthorised(BridgeError):
     state = "login_required"
 
 
+class Moved(BridgeError):
+    """The provider no longer knows our client or its own address: discover again, then retry once."""
+
+    state = "discovery_unsupported"
+
+
 class Forbidden(BridgeError):
     """The credential is good but may not do this."""
 
