@@ -467,6 +467,18 @@ class Linking(Protocol):
 # --- journal ---------------------------------------------------------------------------------------
 
 
+class Sealer(Protocol):
+    """Encrypts what the journal keeps at rest, with the vault's key. `purpose` is bound to the bytes."""
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Ciphertext with its own nonce."""
+        ...
+
+    def unseal(self, sealed: bytes, purpose: str) -> bytes:
+        """The plain bytes. Raises VaultLocked when key or purpose do not fit."""
+        ...
+
+
 class DeliveryState(StrEnum):
     """Where one record stands at one destination."""
 
