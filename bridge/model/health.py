@@ -37,6 +37,11 @@ class State(StrEnum):
     ALREADY_RUNNING = "already_running"
     BUG = "bug"
 
+    @classmethod
+    def named(cls, name: str) -> State:
+        """The state of that name; an unknown name is `unreachable`."""
+        return cls(name) if name in cls.__members__.values() else cls.UNREACHABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Health:

@@ -1,0 +1,266 @@
+"""The engine: loops of pollers and deliverers over one journal, and the one-cycle form of the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+
+import structlog
+
+from bridge.contracts import Adapter, Clock, DeliveryState, Destination, Journal, Reader
+from bridge.engine.adoption import adopt_stored
+from bridge.engine.backoff import jittered
+from bridge.engine.deliverer import Deliverer, Phase, Round
+from bridge.engine.poller import Poller
+from bridge.engine.reconcile import reconcile
+from bridge.engine.supervisor import Crash, Supervisor
+from bridge.model.health import State
+
+IDLE_S = 30.0
+"""A deliverer looks for due deliveries this often even when nobody wakes it."""
+TICK_S = 1.0
+RECONCILE_S = 24 * 3600.0
+COMPACT_S = 3600.0
+SPREAD_S = 0.02
+"""Starts are spread by this much per source, so that a thousand people do not ask in one second."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Source:
+    """A poller and what wakes it."""
+
+    poller: Poller
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class Sink:
+    """A deliverer, what wakes it, and whether its destination was looked through after a lost journal."""
+
+    deliverer: Deliverer
+    adapter: Adapter
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by what may cut a back-off short: a person did something."""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """How one full cycle ended."""
+
+    new: int
+    pending: int
+    needs_person: Sequence[str]
+
+    @property
+    def exit_code(self) -> int:
+        """0 everything settled, 3 something is pending, 4 something needs a person."""
+        return 4 if self.needs_person else 3 if self.pending else 0
+
+
+class Engine:
+    """All profiles of one data folder. `journal`, sessions and plug-ins come from outside."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        readers: Iterable[tuple[str, Reader]],
+        adapters: Iterable[tuple[Destination, Adapter]],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.journal, self._clock, self._random = journal, clock, random
+        self.sinks = {
+            destination: Sink(Deliverer(journal, adapter, destination, clock, random), adapter)
+            for destination, adapter in adapters
+        }
+        self.sources = [Source(self._poller(profile, reader)) for profile, reader in readers]
+        self._supervisor = Supervisor(clock, self._crashed)
+        self.crashes = 0
+
+    def _poller(self, profile: str, reader: Reader) -> Poller:
+        sinks = [sink for destination, sink in self.sinks.items() if destination.profile == profile]
+
+        def arrived() -> None:
+            for sink in sinks:
+                sink.wake.set()
+
+        return Poller(self.journal, reader, profile, self._clock, self._random, arrived)
+
+    def _crashed(self, crash: Crash) -> None:
+        self.crashes += 1
+        _log.error("loop_crashed", loop=crash.name, restart_in_s=crash.restart_in_s, exc_info=crash.error)
+
+    async def open(self) -> None:
+        """Register the ledgers, hand back old leases, and note which ledgers are empty (a lost journal)."""
+        await self.journal.register(self.sinks)
+        counts = {status.destination: status.counts for status in await self.journal.destinations()}
+        for destination, sink in self.sinks.items():
+            await sink.deliverer.open()
+            if counts.get(destination, {}).get(DeliveryState.ACCEPTED, 0):
+                sink.ready.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled; then stop the loops and hand leases back."""
+        await self.open()
+        for index, source in enumerate(self.sources):
+            name = f"read {source.poller.profile} {source.poller.reader.name}"
+            self._supervisor.start(name, lambda s=source, i=index: self._read(s, i))  # type: ignore[misc]
+        for destination, sink in self.sinks.items():
+            name = f"deliver {destination.profile} {destination.name}"
+            self._supervisor.start(name, lambda d=destination, s=sink: self._deliver(d, s))  # type: ignore[misc]
+        self._supervisor.start("watch", self._watch)
+        self._supervisor.start("housekeeping", self._housekeeping)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._supervisor.stop()
+            for destination in self.sinks:
+                await self.journal.release(destination)
+
+    async def _read(self, source: Source, index: int) -> None:
+        await self._clock.sleep(self._random.uniform(0, SPREAD_S * index))
+        await self._after_adoption(source.poller.profile)
+        while True:
+            done = await source.poller.once()
+            _log.info(
+                "read", profile=source.poller.profile, reader=source.poller.reader.name,
+                state=str(done.health.state), new=done.new, revised=done.revised,
+            )  # fmt: skip
+            await self._wait({source.wake}, source.poller.wait_s(done))
+
+    async def _after_adoption(self, profile: str, deadline_s: float = 60.0) -> None:
+        """Rows take the identifiers found at the destinations, where those answer in time."""
+        waiting = [sink.ready.wait() for d, sink in self.sinks.items() if d.profile == profile]
+        if waiting:
+            tasks = [asyncio.ensure_future(each) for each in waiting]
+            await asyncio.wait(tasks, timeout=deadline_s)
+            for task in tasks:
+                task.cancel()
+
+    async def _deliver(self, destination: Destination, sink: Sink) -> None:
+        await self.adopt(destination, sink)
+        while True:
+            done = await sink.deliverer.round()
+            if done.leased:
+                self._report(destination, done)
+                continue
+            if done.wait_s is not None:
+                _log.warning(
+                    "delivery_waits", profile=destination.profile, destination=destination.name,
+                    state=str(sink.deliverer.health.state), reason=sink.deliverer.health.text, wait_s=round(done.wait_s),
+                )  # fmt: skip
+                await self._wait({sink.called}, done.wait_s)
+            else:
+                await self._wait({sink.wake, sink.called}, IDLE_S)
+
+    def _report(self, destination: Destination, done: Round) -> None:
+        _log.info(
+            "delivered",
+            profile=destination.profile,
+            destination=destination.name,
+            records=done.leased,
+            posted=done.posted,
+        )
+
+    async def adopt(self, destination: Destination, sink: Sink) -> None:
+        """With an empty ledger, look through the destination first; an outage is waited out."""
+        failures = 0
+        while not sink.ready.is_set():
+            if await adopt_stored(self.journal, sink.adapter, destination, self._clock.now()):
+                sink.ready.set()
+                return
+            failures += 1
+            await self._wait({sink.called}, min(60.0, jittered(failures, self._random)))
+
+    async def _wait(self, events: set[asyncio.Event], seconds: float) -> None:
+        """Until one of the events is set, or the time is over; sets it back."""
+        sleeping = [asyncio.ensure_future(event.wait()) for event in events]
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait([*sleeping, timer], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*sleeping, timer):
+                task.cancel()
+            for event in events:
+                event.clear()
+
+    async def _watch(self) -> None:
+        """Notice within a second what another process wrote (requeue, link), and wake what waits."""
+        version = await self.journal.version()
+        while True:
+            await self._clock.sleep(TICK_S)
+            newer = await self.journal.version()
+            if newer != version:
+                version = newer
+                self.call()
+
+    def call(self) -> None:
+        """A person did something: whatever waits for them looks again now."""
+        for sink in self.sinks.values():
+            sink.called.set()
+        for source in self.sources:
+            if source.poller.health.state in PERSON:
+                source.wake.set()
+
+    async def _housekeeping(self) -> None:
+        since_reconcile = 0.0
+        while True:
+            await self._clock.sleep(COMPACT_S)
+            await self.journal.compact(self._clock.now())
+            since_reconcile += COMPACT_S
+            if since_reconcile >= RECONCILE_S:
+                since_reconcile = 0.0
+                for destination, sink in self.sinks.items():
+                    await reconcile(self.journal, sink.adapter, destination, self._clock.now(), timedelta(days=2))
+
+    async def once(self) -> Cycle:
+        """Read every source once, deliver until nothing is due, and say how it ended."""
+        await self.open()
+        for destination, sink in self.sinks.items():
+            if not sink.ready.is_set():
+                await adopt_stored(self.journal, sink.adapter, destination, self._clock.now())
+        new = 0
+        for source in self.sources:
+            new += (await source.poller.once()).new
+        for sink in self.sinks.values():
+            while (await sink.deliverer.round()).leased:
+                pass
+        return await self._cycle(new)
+
+    async def _cycle(self, new: int) -> Cycle:
+        statuses = [s for s in await self.journal.destinations() if s.destination in self.sinks]
+        pending = sum(s.counts.get(state, 0) for s in statuses for state in OPEN)
+        person = [
+            f"{source.poller.profile} {source.poller.reader.name}: {source.poller.health.text}"
+            for source in self.sources
+            if source.poller.health.state in PERSON
+        ]
+        person += [
+            f"{destination.profile} {destination.name}: {sink.deliverer.health.text}"
+            for destination, sink in self.sinks.items()
+            if sink.deliverer.phase is Phase.NEEDS_PERSON
+        ]
+        person += [
+            f"{s.destination.profile} {s.destination.name}: {s.counts[DeliveryState.QUARANTINED]} in quarantine"
+            for s in statuses
+            if s.counts.get(DeliveryState.QUARANTINED, 0)
+        ]
+        return Cycle(new, pending, person)
+
+
+OPEN = (DeliveryState.PENDING, DeliveryState.LEASED, DeliveryState.WITHHELD)
+PERSON = frozenset(
+    {
+        State.LOGIN_REQUIRED, State.ACCOUNT_SHARED, State.CHOOSE_PATIENT, State.PERMISSION_DENIED,
+        State.APP_VERSION_TOO_OLD, State.DISCOVERY_UNSUPPORTED, State.NOT_LINKED, State.SETTINGS_INVALID,
+        State.VAULT_LOCKED, State.CAREPORTAL_OFF, State.SITE_FULL,
+    }
+)  # fmt: skip
+"""States that only a person can end."""

@@ -1,0 +1,74 @@
+"""Readers and adapters by name. A plug-in is code that the settings file trusts by naming it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.contracts import Adapter, Linking, Reader, Setup
+from bridge.errors import SettingsInvalid
+
+READERS, ADAPTERS = "bridge.readers", "bridge.adapters"
+
+
+class ReaderClass(Protocol):
+    """A reader's entry point."""
+
+    name: str
+    Settings: type[BaseModel]
+    linking: Linking
+
+    def __call__(self, setup: Setup) -> Reader:
+        """The reader of one profile."""
+        ...
+
+
+class AdapterClass(Protocol):
+    """An adapter's entry point."""
+
+    name: str
+    Settings: type[BaseModel]
+    linking: Linking
+
+    def __call__(self, setup: Setup) -> Adapter:
+        """The adapter of one destination."""
+        ...
+
+
+def names(group: str) -> list[str]:
+    """All installed names of a group, sorted."""
+    return sorted({entry.name for entry in entry_points(group=group)})
+
+
+def reader_class(name: str) -> ReaderClass:
+    """The class behind a reader's name. Raises SettingsInvalid for an unknown one."""
+    return cast(ReaderClass, _load(READERS, name, "reader"))
+
+
+def adapter_class(name: str) -> AdapterClass:
+    """The class behind a destination's name. Raises SettingsInvalid for an unknown one."""
+    return cast(AdapterClass, _load(ADAPTERS, name, "destination"))
+
+
+def _load(group: str, name: str, what: str) -> Any:
+    found = next(iter(entry_points(group=group, name=name)), None)
+    if found is None:
+        known = ", ".join(names(group))
+        raise SettingsInvalid(f"There is no {what} named `{name}`.", next_step=f"Installed are: {known}.")
+    return found.load()
+
+
+def checked(plugin: ReaderClass | AdapterClass, own: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The plug-in's own settings after its model. Raises SettingsInvalid naming the key."""
+    try:
+        plugin.Settings.model_validate(own)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(plugin.Settings.model_fields)
+        hint = f"Known here: {known}." if first["type"] == "extra_forbidden" else "Correct it."
+        raise SettingsInvalid(f"`{where}.{key}`: {first['msg']}.", next_step=hint) from None
+    return own
