@@ -140,6 +140,8 @@ class Reader(Protocol):
     """A source. `decode` is pure; `read` does one pass of I/O and ends."""
 
     name: str
+    file_feed: str
+    """The device_or_feed part of the identity for a file decoded without an account or device."""
 
     def decode(self, capture: Capture, memory: Memory) -> Decoded:
         """Records of a capture. Raises Malformed for what is not this reader's; never another type."""

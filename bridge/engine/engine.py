@@ -154,7 +154,8 @@ class Engine:
             if done.wait_s is not None:
                 _log.warning(
                     "delivery_waits", profile=destination.profile, destination=destination.name,
-                    state=str(sink.deliverer.health.state), reason=sink.deliverer.health.text, wait_s=round(done.wait_s),
+                    state=str(sink.deliverer.health.state), reason=sink.deliverer.health.text,
+                    wait_s=round(done.wait_s),
                 )  # fmt: skip
                 await self._wait({sink.called}, done.wait_s)
             else:

@@ -1,0 +1,139 @@
+"""`demo`: the same program against the shipped simulators."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from bridge.contracts import Clock
+    from bridge.demo import World
+    from bridge.engine.engine import Engine
+    from bridge.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    minutes: Annotated[
+        float | None, typer.Option(help="End by itself after so many minutes, with a summary.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=1, max=120, help="Seconds of life played in a second.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Which virtual patient.")] = 1,
+    people: Annotated[int, typer.Option(min=1, max=20, help="How many of them.")] = 1,
+) -> None:
+    """A virtual 780G patient on a simulated CareLink, mirrored to a simulated Nightscout and Tidepool."""
+    with tempfile.TemporaryDirectory(prefix="glucobridge-demo-") as folder:
+        try:
+            complete = asyncio.run(_demo(Path(folder), minutes, speed, seed, people))
+        except KeyboardInterrupt:
+            return
+    raise typer.Exit(0 if complete else 1)
+
+
+async def _demo(folder: Path, minutes: float | None, speed: float, seed: int, people: int) -> bool:
+    from bridge.credentials import Sessions, Vault, create_key, http_client
+    from bridge.demo import FastClock, link_all, started
+    from bridge.engine.lock import engine_lock
+    from bridge.journal import open_journal
+    from bridge.log import configure
+    from bridge.settings import LogSettings
+    from bridge.simulators.carelink_cloud import Person
+    from bridge.simulators.patient import VirtualPatient
+
+    configure(LogSettings(level="error"))
+    clock = FastClock(speed)
+    cast = [
+        Person(f"patient{n}", VirtualPatient(seed + n - 1), first_name="Person", last_name=str(n))
+        for n in range(1, people + 1)
+    ]
+    with engine_lock(folder, "demo"):
+        vault = Vault(folder, create_key(folder))
+        async with started(clock, cast, seed=seed) as world:
+            sessions = Sessions(vault, http_client(), clock)
+            journal = await open_journal(folder / "journal.db", clock=clock, sealer=vault.ring)
+            try:
+                settings = await link_all(world, sessions)
+                engine = _engine(settings, sessions, journal, clock)
+                return await _play(engine, settings, world, clock, minutes)
+            finally:
+                await journal.close()
+                await sessions.close()
+
+
+def _engine(settings: Settings, sessions: object, journal: object, clock: Clock) -> Engine:
+    from random import Random
+    from typing import Any, cast
+
+    from bridge.engine.build import adapters, readers
+    from bridge.engine.engine import Engine
+
+    random = Random()  # noqa: S311
+    session_of = cast(Any, sessions).authorised
+    return Engine(
+        cast(Any, journal),
+        list(readers(settings, session_of, clock, random)),
+        list(adapters(settings, session_of, clock, random)),
+        clock,
+        random,
+    )
+
+
+async def _play(engine: Engine, settings: Settings, world: World, clock: Clock, minutes: float | None) -> bool:
+    """Run, draw, and at the end say what arrived. True when everything read is settled everywhere."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    console.print("A virtual patient on simulated servers. Nothing here is a real person's data. Stop with Ctrl-C.")
+    task = asyncio.ensure_future(engine.run())
+    names = {profile: person.name for profile, person in settings.profiles.items()}
+    began = time.monotonic()
+    try:
+        with Live(console=console, refresh_per_second=4) as live:
+            while not task.done() and (minutes is None or time.monotonic() - began < minutes * 60):
+                live.update(await _frame(engine, names, clock))
+                await asyncio.sleep(0.5)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    return await _summary(engine, world, console)
+
+
+async def _frame(engine: Engine, names: dict[str, str], clock: Clock) -> Group:
+    from datetime import timedelta
+
+    from bridge.contracts import Interval
+    from bridge.demo.view import picture
+
+    return await picture(engine.journal, names, Interval(clock.now() - timedelta(hours=3), clock.now()))
+
+
+async def _summary(engine: Engine, world: World, console: object) -> bool:
+    from typing import Any, cast
+
+    from bridge.contracts import DeliveryState
+
+    out, settled = cast(Any, console), True
+    for status in await engine.journal.destinations():
+        counts = {str(state): count for state, count in status.counts.items() if count}
+        settled = settled and not counts.get("quarantined") and bool(status.counts.get(DeliveryState.ACCEPTED))
+        said = ", ".join(f"{count} {state}" for state, count in counts.items())
+        out.print(f"{status.destination.profile} {status.destination.name}: {said}")
+    for person, site in world.sites.items():
+        documents = sum(len(collection) for collection in site.collections.values())
+        datums = len(world.tidepool.documents(world.tidepool_user(person)))
+        out.print(f"{person}: {documents} documents stored in Nightscout, {datums} datums in Tidepool")
+    out.print("Everything that was read has arrived." if settled else "Not everything has arrived: see above.")
+    return settled

@@ -1,0 +1,105 @@
+"""`init`, `config check`, `credentials`."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from bridge.cli.workplace import Workplace, open_vault
+from bridge.errors import SettingsInvalid
+
+_FIRST = """\
+# glucobridge settings. `glucobridge config check` says whether they fit.
+# No secret belongs in here: credentials are in the vault, linked by `glucobridge link ...`.
+installation = "{installation}"
+
+[profiles.{profile}]
+name = "{name}"
+{timezone}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(init)
+    app.command()(credentials)
+    config = typer.Typer(help="The settings file.", no_args_is_help=True)
+    config.command("check")(check)
+    app.add_typer(config, name="config")
+
+
+def init(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Name of the person, for your eyes only.")] = "me",
+    timezone: Annotated[str | None, typer.Option(help="IANA time zone, such as Europe/Helsinki.")] = None,
+) -> None:
+    """Make the data folder: settings, vault key, one profile."""
+    from bridge.credentials import create_key
+
+    place: Workplace = context.obj
+    if place.settings_file.exists():
+        raise SettingsInvalid(
+            f"{place.settings_file} exists already.", next_step="Next: `glucobridge link carelink`."
+        )
+    place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    create_key(place.folder)
+    zone = f'timezone = "{_checked_zone(timezone)}"' if timezone else '# timezone = "Europe/Helsinki"'
+    body = _FIRST.format(
+        installation=secrets.token_hex(4), profile=f"p{secrets.token_hex(4)}", name=_toml_text(name), timezone=zone
+    )
+    place.settings_file.write_text(body, "utf-8")
+    place.settings_file.chmod(0o600)
+    print(f"Made {place.folder}. Keep a copy of vault.key somewhere safe: backups do not hold it.")
+    print("Next: `glucobridge link carelink`, then `link nightscout` or `link tidepool`, then `run`.")
+
+
+def _checked_zone(zone: str) -> str:
+    from bridge.settings import ProfileSettings
+
+    try:
+        ProfileSettings(timezone=zone)
+    except ValueError:
+        raise SettingsInvalid(f"{zone!r} is not an IANA time zone.", next_step="Such as Europe/Helsinki.") from None
+    return zone
+
+
+def _toml_text(text: str) -> str:
+    return text.replace("\\", "").replace('"', "'").replace("\n", " ").strip()
+
+
+def check(context: typer.Context) -> None:
+    """Say whether the settings fit, plug-ins included."""
+    from random import Random
+
+    from bridge.engine.build import adapters, readers
+    from bridge.engine.clock import SystemClock
+
+    settings = context.obj.settings()
+    sources = list(readers(settings, None, SystemClock(), Random(0)))  # noqa: S311
+    sinks = list(adapters(settings, None, SystemClock(), Random(0)))  # noqa: S311
+    print(f"The settings fit: {len(settings.profiles)} people, {len(sources)} readers, {len(sinks)} destinations.")
+
+
+def credentials(context: typer.Context) -> None:
+    """What the vault holds: scopes, age, expiry; never a secret."""
+    from rich.console import Console
+    from rich.table import Table
+
+    now = datetime.now(UTC).timestamp()
+    table = Table("name", "for", "scopes", "hosts", "age", "expires", "state")
+    for held in open_vault(context.obj).describe(now):
+        expires = "-" if held.expires_at is None else _span(held.expires_at - now)
+        table.add_row(
+            held.name, held.plug_in, " ".join(held.scopes), " ".join(held.hosts),
+            "-" if held.age_s is None else _span(held.age_s), expires, str(held.state),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 0:
+        return "over"
+    return f"{seconds / 86400:.0f} d" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,239 @@
+"""`status`, `verify`, `quarantine`, `doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bridge.cli.workplace import Workplace, opened_engine, opened_journal, opened_sessions
+from bridge.errors import BridgeError, SettingsInvalid
+
+if TYPE_CHECKING:
+    from bridge.contracts import Destination, DestinationStatus, Interval, Journal, ReaderStatus
+    from bridge.engine.engine import Engine
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+_Profile = Annotated[str | None, typer.Option(help="Profile id or name; all when left out.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(status)
+    app.command()(verify)
+    app.command()(doctor)
+    quarantine = typer.Typer(help="Records a destination refused.", no_args_is_help=True)
+    quarantine.command("list")(quarantine_list)
+    quarantine.command("retry")(quarantine_retry)
+    quarantine.command("drop")(quarantine_drop)
+    app.add_typer(quarantine, name="quarantine")
+
+
+def status(context: typer.Context, as_json: _AsJson = False) -> None:
+    """Per profile, reader and destination: state, last record, pending, quarantined, gaps."""
+    body = asyncio.run(_status(context.obj))
+    if as_json:
+        print(json.dumps(body, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("profile", "what", "state", "newest", "pending", "quarantined", "note")
+    for row in [*body["readers"], *body["destinations"]]:
+        table.add_row(
+            row["profile"], row["name"], row["state"], row["last_record"] or "-", str(row.get("pending", "")),
+            str(row.get("quarantined", "")), row["text"] or "; ".join(row.get("gaps", [])),
+        )  # fmt: skip
+    Console().print(table)
+
+
+async def _status(place: Workplace) -> dict[str, Any]:
+    settings = place.settings()
+    if not place.journal_file.exists():
+        return {"readers": [], "destinations": []}
+    async with opened_journal(place, settings, read_only=True) as journal:
+        readers, destinations = await journal.readers(), await journal.destinations()
+    return {"readers": [_reader(r) for r in readers], "destinations": [_destination(d) for d in destinations]}
+
+
+def _reader(status: ReaderStatus) -> dict[str, Any]:
+    from bridge.model.time import iso_ms
+
+    return {
+        "profile": status.profile,
+        "name": status.reader,
+        "state": str(status.health.state),
+        "text": status.health.text,
+        "last_record": iso_ms(status.last_record) if status.last_record else None,
+        "last_read": iso_ms(status.last_read) if status.last_read else None,
+        "next_due": iso_ms(status.next_due) if status.next_due else None,
+        "gaps": [f"{iso_ms(gap.start)} to {iso_ms(gap.end)}" for gap in status.gaps],
+    }
+
+
+def _destination(status: DestinationStatus) -> dict[str, Any]:
+    from bridge.contracts import DeliveryState
+    from bridge.model.time import iso_ms
+
+    counts = {str(state): status.counts.get(state, 0) for state in DeliveryState}
+    return {
+        "profile": status.destination.profile,
+        "name": status.destination.name,
+        "state": str(status.health.state),
+        "text": status.health.text,
+        "last_record": iso_ms(status.last_accepted) if status.last_accepted else None,
+        "pending": counts["pending"] + counts["leased"] + counts["withheld"],
+        "quarantined": counts["quarantined"],
+        "oldest_pending": iso_ms(status.oldest_pending) if status.oldest_pending else None,
+        "counts": counts,
+    }
+
+
+def verify(
+    context: typer.Context,
+    profile: _Profile = None,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How far back.")] = 2,
+    repair: Annotated[bool, typer.Option(help="Send again what is missing there.")] = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Read back what each destination holds and compare it with the ledger. Exit 3 when something is missing."""
+    rows = asyncio.run(_verify(context.obj, profile, days, repair))
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            print("{profile} {destination}: {found} found, {missing} missing, {unknown} not in the ledger, "
+                  "{foreign} of others{note}".format(**row))  # fmt: skip
+    raise typer.Exit(3 if any(row["missing"] or row["note"] for row in rows) else 0)
+
+
+async def _verify(place: Workplace, wanted: str | None, days: int, repair: bool) -> list[dict[str, Any]]:
+    from bridge.contracts import Interval
+    from bridge.engine.reconcile import SETTLING
+
+    settings = place.settings()
+    only = place.person(wanted, settings) if wanted else None
+    now = datetime.now(UTC)
+    window = Interval(now - timedelta(days=days), now - SETTLING)
+    async with opened_engine(place, settings) as engine:
+        chosen = [destination for destination in engine.sinks if only in {None, destination.profile}]
+        return [await _verified(engine, destination, window, repair) for destination in chosen]
+
+
+async def _verified(engine: Engine, destination: Destination, window: Interval, repair: bool) -> dict[str, Any]:
+    from bridge.contracts import Settlement
+    from bridge.engine.reconcile import Difference, difference
+
+    sink, note = engine.sinks[destination], ""
+    sink.adapter.state = dict(await engine.journal.recall(destination))
+    try:
+        await sink.adapter.prepare()
+        found = await difference(engine.journal, sink.adapter, destination, window)
+    except BridgeError as error:
+        found, note = Difference(0, (), (), 0), f". Could not be compared: {error}"
+    if repair and found.missing:
+        await engine.journal.settle(destination, Settlement(removed=[entry.key for entry in found.missing]))
+        again = await engine.journal.requeue(destination, {entry.record_id for entry in found.missing})
+        note = f". {again} records will be sent again"
+    return {
+        "profile": destination.profile, "destination": destination.name, "found": found.found,
+        "missing": len(found.missing), "unknown": len(found.unknown), "foreign": found.foreign, "note": note,
+    }  # fmt: skip
+
+
+def quarantine_list(context: typer.Context, profile: _Profile = None, as_json: _AsJson = False) -> None:
+    """What is in quarantine, and why."""
+    rows = asyncio.run(_quarantine(context.obj, profile))
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print("{record} {profile} {destination} {kind} {time}: {reason}".format(**row))
+    if not rows:
+        print("Nothing is in quarantine.")
+
+
+async def _quarantine(place: Workplace, wanted: str | None) -> list[dict[str, Any]]:
+    from bridge.model.time import iso_ms
+
+    settings = place.settings()
+    only = place.person(wanted, settings) if wanted else None
+    async with opened_journal(place, settings, read_only=True) as journal:
+        return [
+            {
+                "record": held.record.id, "profile": held.destination.profile, "destination": held.destination.name,
+                "kind": held.record.kind, "time": iso_ms(held.record.time), "reason": held.reason,
+            }
+            for held in await journal.quarantine(only)
+        ]  # fmt: skip
+
+
+_Records = Annotated[list[str] | None, typer.Argument(help="Record ids; all when left out.")]
+
+
+def quarantine_retry(context: typer.Context, records: _Records = None, profile: _Profile = None) -> None:
+    """Send quarantined records again."""
+    count = asyncio.run(_each(context.obj, profile, records, retry=True))
+    print(f"{count} records will be sent again.")
+
+
+def quarantine_drop(context: typer.Context, records: _Records = None, profile: _Profile = None) -> None:
+    """Give quarantined records up at that destination; they stay in the journal."""
+    count = asyncio.run(_each(context.obj, profile, records, retry=False))
+    print(f"{count} records given up.")
+
+
+async def _each(place: Workplace, wanted: str | None, records: list[str] | None, *, retry: bool) -> int:
+    settings = place.settings()
+    only = place.person(wanted, settings) if wanted else None
+    async with opened_journal(place, settings) as journal:
+        chosen = [h for h in await journal.quarantine(only) if not records or h.record.id in records]
+        if records and not chosen:
+            raise SettingsInvalid("None of these is in quarantine.", next_step="See `glucobridge quarantine list`.")
+        return sum([await _one(journal, held.destination, held.record.id, retry=retry) for held in chosen])
+
+
+async def _one(journal: Journal, destination: Destination, record: str, *, retry: bool) -> int:
+    return await (journal.requeue if retry else journal.drop)(destination, [record])
+
+
+def doctor(context: typer.Context) -> None:
+    """Try everything a person may have to mend, and say what to do. Exit 1 when something is wrong."""
+    problems = asyncio.run(_doctor(context.obj))
+    for problem in problems:
+        print(f"- {problem}")
+    if not problems:
+        print("Everything answers.")
+    raise typer.Exit(1 if problems else 0)
+
+
+async def _doctor(place: Workplace) -> list[str]:
+    settings = place.settings()
+    problems = []
+    async with opened_sessions(place, settings) as sessions:
+        for profile, person in settings.profiles.items():
+            for group in ("readers", "destinations"):
+                tables = getattr(person, group)
+                if not tables:
+                    problems.append(f"{profile} has no {group}: run `glucobridge link`.")
+                for name, table in tables.items():
+                    if problem := await _checked(group, name, table, sessions):
+                        problems.append(f"{profile} {name}: {problem}")
+    return problems
+
+
+async def _checked(group: str, name: str, table: Any, sessions: Any) -> str:
+    from bridge.engine.registry import adapter_class, reader_class
+    from bridge.model.health import State
+
+    plugin = (reader_class if group == "readers" else adapter_class)(table.plugin or name)
+    if table.credential is None:
+        return f"not linked. Run `glucobridge link {name}`."
+    try:
+        health = await plugin.linking.check(sessions.authorised(table.credential), table.own)
+    except BridgeError as error:
+        return str(error)
+    return "" if health.state is State.OK else f"{health.state}: {health.text}"

@@ -1,0 +1,121 @@
+"""What commands open: the data folder, its settings, vault, sessions and journal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from bridge.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from bridge.credentials import Sessions, Vault
+    from bridge.engine.engine import Engine
+    from bridge.journal import SqliteJournal
+    from bridge.settings import Settings
+
+SETTINGS, JOURNAL = "glucobridge.toml", "journal.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """One data folder."""
+
+    folder: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """Where the settings are."""
+        return self.folder / SETTINGS
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal is."""
+        return self.folder / JOURNAL
+
+    def settings(self) -> Settings:
+        """The settings, checked."""
+        from bridge.settings import load_settings
+
+        return load_settings(self.folder)
+
+    def person(self, wanted: str | None, settings: Settings) -> str:
+        """Profile id from an id or a display name; the only one when none is named."""
+        if wanted is None and len(settings.profiles) == 1:
+            return next(iter(settings.profiles))
+        for profile, person in settings.profiles.items():
+            if wanted in {profile, person.name}:
+                return profile
+        known = ", ".join(f"{p} ({s.name})" if s.name else p for p, s in settings.profiles.items())
+        asked = f"There is no profile {wanted!r}." if wanted else "There are several people here."
+        raise SettingsInvalid(asked, next_step=f"Say --profile with one of: {known or 'none yet'}.")
+
+
+def default_folder() -> Path:
+    """GLUCOBRIDGE_DATA, else the user's data folder."""
+    if named := os.environ.get("GLUCOBRIDGE_DATA"):
+        return Path(named)
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "glucobridge"
+
+
+def open_vault(place: Workplace) -> Vault:
+    """The vault with its key. Raises VaultLocked."""
+    from bridge.credentials import Vault, find_key
+
+    return Vault(place.folder, find_key(place.folder))
+
+
+@asynccontextmanager
+async def opened_sessions(place: Workplace, settings: Settings) -> AsyncIterator[Sessions]:
+    """All sessions of this process, closed at the end."""
+    from bridge.credentials import Sessions, http_client
+    from bridge.engine.clock import SystemClock
+
+    sessions = Sessions(
+        open_vault(place), http_client(), SystemClock(), allow_private_http=settings.network.allow_private_http
+    )
+    try:
+        yield sessions
+    finally:
+        await sessions.close()
+
+
+@asynccontextmanager
+async def opened_journal(
+    place: Workplace, settings: Settings, *, read_only: bool = False
+) -> AsyncIterator[SqliteJournal]:
+    """The journal, closed at the end."""
+    from bridge.engine.clock import SystemClock
+    from bridge.journal import Retention, open_journal
+
+    keep = Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days)
+    journal = await open_journal(
+        place.journal_file, clock=SystemClock(), sealer=open_vault(place).ring, read_only=read_only, keep=keep
+    )
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@asynccontextmanager
+async def opened_engine(place: Workplace, settings: Settings) -> AsyncIterator[Engine]:
+    """The engine over journal and sessions; the caller holds the folder's lock."""
+    from bridge.engine.build import adapters, readers
+    from bridge.engine.clock import SystemClock
+    from bridge.engine.engine import Engine
+
+    clock, random = SystemClock(), Random()  # noqa: S311
+    async with opened_sessions(place, settings) as sessions, opened_journal(place, settings) as journal:
+        yield Engine(
+            journal,
+            list(readers(settings, sessions.authorised, clock, random)),
+            list(adapters(settings, sessions.authorised, clock, random)),
+            clock,
+            random,
+        )

@@ -1,0 +1,6 @@
+"""The whole path without an account: the shipped simulators and the same engine, in one process."""
+
+from bridge.demo.clock import FastClock
+from bridge.demo.world import World, link_all, started
+
+__all__ = ["FastClock", "World", "link_all", "started"]
