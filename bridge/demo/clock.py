@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 
 class FastClock:
-    """`speed` seconds of life in one second, from `start` (default: now)."""
+    """`speed` seconds of life in one second, from `start` (default: now).
 
-    def __init__(self, speed: float = 1.0, start: datetime | None = None) -> None:
-        self._speed, self._start, self._began = speed, start or datetime.now(UTC), time.monotonic()
+    `began` is the machine's monotonic second of `start`: two processes that share both share the clock.
+    """
+
+    def __init__(self, speed: float = 1.0, start: datetime | None = None, began: float | None = None) -> None:
+        self._speed, self._start = speed, start or datetime.now(UTC)
+        self._began = time.monotonic() if began is None else began
         self._jumped = timedelta()
 
     def now(self) -> datetime:

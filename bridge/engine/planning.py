@@ -6,7 +6,7 @@ stands. Only documents whose whole surroundings are known may be posted or delet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -193,13 +193,9 @@ def stepped(
 def settlement(plan: Plan, posts: Sequence[Document], outcomes: Sequence[Outcome], overtaken: set[str]) -> Settlement:
     """What the round's outcomes book. Raises nothing; `outcomes` are posts first, then deletes."""
     by_key = {doc.key: outcome for doc, outcome in zip(posts, outcomes, strict=False)}
-    documents = [
-        LedgerDocument(
-            doc.key, doc.record_id, doc.content_hash, doc.path, doc.instant_ms, doc.slot(), by_key[doc.key].server_id
-        )
-        for doc in posts
-        if by_key[doc.key].verdict is Verdict.ACCEPTED
-    ]
+    accepted = [doc for doc in posts if by_key[doc.key].verdict is Verdict.ACCEPTED]
+    documents = [_booked(doc, by_key[doc.key].server_id) for doc in accepted]
+    documents += [entry for doc in accepted for entry in _embedded(doc, plan.fates)]
     removed = [
         entry.key
         for entry, outcome in zip(plan.deletes, outcomes[len(posts) :], strict=False)
@@ -218,6 +214,18 @@ def settlement(plan: Plan, posts: Sequence[Document], outcomes: Sequence[Outcome
         if record not in plan.due and state is not DeliveryState.PENDING:
             deliveries[record] = Settled(state, reason, revision=plan.revisions[record])
     return Settlement(deliveries, documents, removed)
+
+
+def _booked(doc: Document, server_id: str | None) -> LedgerDocument:
+    return LedgerDocument(doc.key, doc.record_id, doc.content_hash, doc.path, doc.instant_ms, doc.slot(), server_id)
+
+
+def _embedded(doc: Document, fates: Mapping[str, Fate]) -> Iterator[LedgerDocument]:
+    """Lines for documents stored with this one; without a hash, so that one posted alone later is sent."""
+    carried = [record for record, fate in fates.items() if fate.carried_by == doc.record_id]
+    for key in doc.books:
+        record = next((record for record in carried if key.startswith(record)), doc.record_id)
+        yield LedgerDocument(key, record, "", doc.path, doc.instant_ms)
 
 
 @dataclass(frozen=True, slots=True)

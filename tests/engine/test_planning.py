@@ -159,3 +159,15 @@ def test_links_and_basal_neighbours_are_touched_wherever_they_are() -> None:
     ]
     touched = affected([carbs, bolus, *line], {"bolus": 1, "b0": 1})
     assert touched == {"carbs", "bolus", "b-1", "b0", "b1"}
+
+
+def test_an_embedded_document_is_booked_and_goes_when_its_carrier_goes() -> None:
+    wizard = _document("w:wizard", "w", books=("b:bolus",))
+    desired = Desired({wizard.key: wizard}, {"w": Fate(1), "b": Fate(carried_by="w")})
+    plan = make_plan(desired, {"w": 1, "b": 1}, {"w": 1, "b": 1}, {}, [], set())
+    booked = settlement(plan, plan.posts, [ACCEPTED], set())
+    assert [(entry.key, entry.record_id) for entry in booked.documents] == [("w:wizard", "w"), ("b:bolus", "b")]
+    cancelled = Desired({}, {"w": Fate(skipped="calculation_without_bolus"), "b": Fate(skipped="cancelled_bolus")})
+    states = dict.fromkeys("wb", DeliveryState.ACCEPTED)
+    after = make_plan(cancelled, {"w": 1, "b": 2}, {"b": 2}, states, booked.documents, set())
+    assert {entry.key for entry in after.deletes} == {"w:wizard", "b:bolus"}
