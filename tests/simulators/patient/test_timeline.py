@@ -32,7 +32,7 @@ from bridge.simulators.patient import (
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-DAYS = 60 if os.environ.get("GLUCOBRIDGE_PROOF") == "long" else 21
+DAYS = 60 if os.environ.get("GLUCOBRIDGE_PROOF") == "long" else 14
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def life(patient: VirtualPatient) -> list[Event]:
 
 @pytest.fixture(scope="module")
 def long_life() -> list[Event]:
-    return VirtualPatient(2).events(START, START + 40 * DAY)
+    return VirtualPatient(2).events(START, START + 30 * DAY)
 
 
 def _values(life: list[Event]) -> list[SensorReading]:
@@ -248,3 +248,9 @@ def test_status_fits_the_events(patient: VirtualPatient) -> None:
     assert later.iob_u < after.iob_u
     assert 0 < after.reservoir_u <= 300
     assert patient.status(meal.time + timedelta(seconds=1)).bolusing
+
+
+def test_a_slot_belongs_to_the_window_that_begins_with_it(patient: VirtualPatient) -> None:
+    first, second = list(patient.slots(START, START + timedelta(minutes=11)))[:2]
+    assert list(patient.slots(first, second)) == [first]
+    assert list(patient.slots(second, second + timedelta(seconds=1))) == [second]
