@@ -21,7 +21,7 @@ from tests.adapters.mapping.made import BOTH, life, to_tidepool
 from tests.adapters.mapping.test_vectors import read
 
 LONG = os.environ.get("GLUCOBRIDGE_PROOF") == "long"
-SEEDS = range(200 if LONG else 5)
+SEEDS = range(200 if LONG else 4)
 INNER, OUTER = timedelta(minutes=190), timedelta(hours=26)
 
 
@@ -160,7 +160,7 @@ def test_three_days_in_batches_end_as_if_sent_once(become: Any) -> None:
 @pytest.mark.parametrize("name", ["records.ndjson", "780g.records.ndjson"])
 def test_the_shared_sets_in_any_order_and_batches_end_as_if_sent_once(name: str, become: Any) -> None:
     records = read(name)
-    for seed in range(20 if LONG else 3):
+    for seed in range(20 if LONG else 2):
         random = Random(seed)
         shuffled = random.sample(records, len(records))
         assert_as_if_sent_once(become, records, cut(shuffled, random, 120))

@@ -9,7 +9,18 @@ import pytest
 
 from adapters.preparation import Prepared, number, shown
 from adapters.preparation.numbers import finite, minutes
-from tests.adapters.mapping.made import BOTH, METER, OLD_PUMP, dose, event, make, reason, to_nightscout, to_tidepool
+from tests.adapters.mapping.made import (
+    BOTH,
+    METER,
+    NGP,
+    OLD_PUMP,
+    dose,
+    event,
+    make,
+    reason,
+    to_nightscout,
+    to_tidepool,
+)
 
 
 def prepared(*records: Any) -> Prepared:
@@ -36,6 +47,12 @@ def test_minutes_and_finite() -> None:
     assert minutes(90_000) == 1.5
     assert minutes(299_999) == 5
     assert [finite(one) for one in (3, 2.5, True, "3", None, float("nan"))] == [3, 2.5, None, None, None, None]
+
+
+def test_only_the_highest_revision_counts() -> None:
+    old, new = (make("sensor_glucose", mgdl=mgdl, revision=revision) for revision, mgdl in ((2, 100), (10, 120)))
+    for records in ([old, new], [new, old], [new, old, new]):
+        assert prepared(*records).records == [new]
 
 
 def bolus(minute: float, name: str = "", **fields: Any) -> Any:
@@ -115,6 +132,8 @@ def test_a_segment_ends_with_its_own_end_or_the_next_record() -> None:
 
 def test_only_the_own_device_cuts() -> None:
     assert segment(basal(0), basal(30, device=OLD_PUMP)).length_ms is None
+    twin = NGP.model_copy(update={"serial": "NG7654321H"})
+    assert segment(basal(0), basal(30, device=twin)).length_ms is None
     nameless = OLD_PUMP.model_copy(update={"serial": None})
     assert segment(basal(0, device=nameless), basal(30, name="b", device=nameless)).length_ms == 1_800_000
 

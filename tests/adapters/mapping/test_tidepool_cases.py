@@ -163,7 +163,8 @@ def test_exchanges() -> None:
 
 
 def basal(**fields: Any) -> dict[str, Any]:
-    record = make("basal", **({"delivery": "temporary", "rate_u_h": 0.5} | fields))
+    given: dict[str, Any] = {"delivery": "temporary", "rate_u_h": 0.5}
+    record = make("basal", **(given | fields))
     later = make("note", 30, text="x")
     return only(to_tidepool([record, later]), record)
 

@@ -1,0 +1,45 @@
+"""Records to Nightscout documents: a pure function of a set of records and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from adapters.nightscout.mapping.basal import basal
+from adapters.nightscout.mapping.events import device_event, exercise, note, timely
+from adapters.nightscout.mapping.frame import DEVICESTATUS, ENTRIES, PROFILE, TREATMENTS, View
+from adapters.nightscout.mapping.glucose import calibration, ketone, meter_glucose, sensor_glucose
+from adapters.nightscout.mapping.guard import check
+from adapters.nightscout.mapping.insulin import bolus, bolus_calculation, carbs, injection
+from adapters.nightscout.mapping.profile import pump_settings
+from adapters.nightscout.mapping.settings import MappingSettings
+from adapters.nightscout.mapping.status import pump_status
+from adapters.preparation import Prepared, Result, gathered
+from bridge.contracts import Desired
+from bridge.model import Record
+
+_MAPPERS: Mapping[str, Callable[[Any, View], Result]] = {
+    "sensor_glucose": sensor_glucose,
+    "meter_glucose": meter_glucose,
+    "calibration": calibration,
+    "ketone": ketone,
+    "bolus": bolus,
+    "bolus_calculation": bolus_calculation,
+    "injection": injection,
+    "carbs": carbs,
+    "basal": basal,
+    "device_event": device_event,
+    "pump_status": pump_status,
+    "pump_settings": pump_settings,
+    "exercise": exercise,
+    "note": note,
+}
+
+
+def desired(records: Iterable[Record], settings: MappingSettings) -> Desired:
+    """Unstepped documents by key and the fate of every record; the same set in any order gives the same."""
+    view = View(Prepared(records, settings.status_every_min), settings)
+    return gathered(view.prepared.records, lambda record: _MAPPERS[record.kind](record, view))
+
+
+__all__ = ["DEVICESTATUS", "ENTRIES", "PROFILE", "TREATMENTS", "MappingSettings", "check", "desired", "timely"]
