@@ -105,6 +105,7 @@ async def _bare(url: str, token: str, size: int = 500) -> float:
 
 async def _pair(name: str, url: str, secret: str) -> Row:
     token = await _token(url, secret)
+    await _bare(url, token)  # from here on both sides post what is there already
     return at_least(f"pending to settled, {name}", await _ours(url, token), await _bare(url, token), 0.8)
 
 

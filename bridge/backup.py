@@ -28,7 +28,7 @@ def save(folder: Path, target: Path) -> None:
             archive.add(folder / FILE_NAME, FILE_NAME)
             if copy.exists():
                 archive.add(copy, JOURNAL)
-            for entry in sorted((folder / _VAULT).glob("*.enc")):
+            for entry in sorted(path for path in (folder / _VAULT).glob("*") if _kept(path.name)):
                 archive.add(entry, f"{_VAULT}/{entry.name}")
     target.touch(mode=0o600)
     target.write_bytes(buffer.getvalue())
@@ -52,9 +52,14 @@ def load(source: Path, folder: Path, *, keep_grants: bool) -> list[str]:
     return [] if keep_grants else _sleeping(folder)
 
 
+def _kept(name: str) -> bool:
+    """Credentials, and the older keys that captures were sealed with; all encrypted with the vault's key."""
+    return name.endswith(".enc") or name.startswith(".older-keys.")
+
+
 def _ours(member: tarfile.TarInfo) -> bool:
     parts = Path(member.name).parts
-    inside = len(parts) == 2 and parts[0] == _VAULT and parts[1].endswith(".enc")
+    inside = len(parts) == 2 and parts[0] == _VAULT and _kept(parts[1])
     return member.isfile() and (member.name in {FILE_NAME, JOURNAL} or inside)
 
 

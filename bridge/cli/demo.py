@@ -41,7 +41,7 @@ def demo(
 
 
 async def _demo(folder: Path, minutes: float | None, speed: float, seed: int, people: int) -> bool:
-    from bridge.credentials import Sessions, Vault, create_key, http_client
+    from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
     from bridge.demo import FastClock, link_all, started
     from bridge.engine.lock import engine_lock
     from bridge.journal import open_journal
@@ -60,7 +60,7 @@ async def _demo(folder: Path, minutes: float | None, speed: float, seed: int, pe
         vault = Vault(folder, create_key(folder))
         async with started(clock, cast, seed=seed) as world:
             sessions = Sessions(vault, http_client(), clock)
-            journal = await open_journal(folder / "journal.db", clock=clock, sealer=vault.ring)
+            journal = await open_journal(folder / "journal.db", clock=clock, sealer=VaultSealer(vault))
             try:
                 settings = await link_all(world, sessions)
                 engine = _engine(settings, sessions, journal, clock)

@@ -67,7 +67,7 @@ async def _link(
 
 async def _walked(walk: Walk, given: dict[str, str]) -> Linked:
     from bridge.contracts import Step
-    from bridge.credentials import Linked
+    from bridge.credentials import Linked, PendingAuthorisation
 
     refusals = 0
     while True:
@@ -76,10 +76,14 @@ async def _walked(walk: Walk, given: dict[str, str]) -> Linked:
             if isinstance(asked, Linked):
                 return asked
             key = asked.key if isinstance(asked, Step) else "redirect"
-            walk.answer(key, given.pop(key) if key in given else _ask(asked))
+            if isinstance(asked, PendingAuthorisation) and asked.receivable and key not in given:
+                print(asked.prompt, asked.url, sep="\n\n")
+                await walk.receive()
+            else:
+                walk.answer(key, given.pop(key) if key in given else _ask(asked))
         except Refused as error:
             refusals += 1
-            if refusals >= TRIES or given.get("strict"):
+            if refusals >= TRIES:
                 raise
             print(error)
 

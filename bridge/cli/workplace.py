@@ -90,12 +90,13 @@ async def opened_journal(
     place: Workplace, settings: Settings, *, read_only: bool = False
 ) -> AsyncIterator[SqliteJournal]:
     """The journal, closed at the end."""
+    from bridge.credentials import VaultSealer
     from bridge.engine.clock import SystemClock
     from bridge.journal import Retention, open_journal
 
     keep = Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days)
     journal = await open_journal(
-        place.journal_file, clock=SystemClock(), sealer=open_vault(place).ring, read_only=read_only, keep=keep
+        place.journal_file, clock=SystemClock(), sealer=VaultSealer(open_vault(place)), read_only=read_only, keep=keep
     )
     try:
         yield journal

@@ -195,7 +195,7 @@ def settlement(plan: Plan, posts: Sequence[Document], outcomes: Sequence[Outcome
     by_key = {doc.key: outcome for doc, outcome in zip(posts, outcomes, strict=False)}
     accepted = [doc for doc in posts if by_key[doc.key].verdict is Verdict.ACCEPTED]
     documents = [_booked(doc, by_key[doc.key].server_id) for doc in accepted]
-    documents += [entry for doc in accepted for entry in _embedded(doc, plan.fates)]
+    documents += [entry for doc in accepted if doc.books for entry in _embedded(doc, plan.fates)]
     removed = [
         entry.key
         for entry, outcome in zip(plan.deletes, outcomes[len(posts) :], strict=False)

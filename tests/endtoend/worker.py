@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from bridge.credentials import Sessions, Vault, find_key, http_client
+from bridge.credentials import Sessions, Vault, VaultSealer, find_key, http_client
 from bridge.demo import FastClock
 from bridge.engine.build import adapters, readers
 from bridge.engine.engine import Engine
@@ -22,7 +22,7 @@ async def serve(folder: Path, clock: FastClock) -> None:
     settings = Settings.model_validate_json((folder / "settings.json").read_text())
     vault = Vault(folder, find_key(folder, {}))
     sessions = Sessions(vault, http_client(), clock)
-    journal = await open_journal(folder / "journal.db", clock=clock, sealer=vault.ring)
+    journal = await open_journal(folder / "journal.db", clock=clock, sealer=VaultSealer(vault))
     random = Random()
     engine = Engine(
         journal,

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from bridge.contracts import Clock, DeliveryState, Interval, Journal
-from bridge.credentials import Sessions, Vault, create_key, http_client
+from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
 from bridge.demo import World, link_all, started
 from bridge.engine.build import adapters, readers
 from bridge.engine.engine import Engine
@@ -41,7 +41,7 @@ class House:
         """One process's life: opens journal and sessions, closes them at the end."""
         vault = Vault(self.folder, create_key(self.folder))
         sessions = Sessions(vault, http_client(), self.clock, random=Random(seed))
-        journal = await open_journal(self.folder / "journal.db", clock=self.clock, sealer=vault.ring)
+        journal = await open_journal(self.folder / "journal.db", clock=self.clock, sealer=VaultSealer(vault))
         random = Random(seed)
         try:
             yield Engine(
@@ -134,8 +134,10 @@ async def require_conserved(house: House, engine: Engine, number: int = 0) -> No
     assert sorted(posted) == sorted(expected)
     for status in await engine.journal.destinations():
         if status.destination.profile == profile:
-            assert not status.counts.get(DeliveryState.QUARANTINED, 0)
-            assert not status.counts.get(DeliveryState.PENDING, 0)
+            open_states = (DeliveryState.QUARANTINED, DeliveryState.PENDING)
+            open_ = {state: status.counts.get(state, 0) for state in open_states}
+            reasons = {held.reason for held in await engine.journal.quarantine(profile)}
+            assert not any(open_.values()), f"{status.destination.name}: {open_} {reasons} {status.health}"
 
 
 async def require_complete(

@@ -1,0 +1,20 @@
+"""Which readers know an event best, and which are asked again and again."""
+
+from __future__ import annotations
+
+_DEVICE_READERS = ("medtronic-", "minimed-", "contour-", "ble-")
+_EXPORT_READERS = ("carelink-csv",)
+
+DEVICE, EXPORT, FEED = 3, 2, 1
+
+
+def rank(reader: str) -> int:
+    """3 for the device itself (USB, Bluetooth), 2 for an export file, 1 for a cloud feed or an unknown plug-in."""
+    if reader.startswith(_DEVICE_READERS):
+        return DEVICE
+    return EXPORT if reader.startswith(_EXPORT_READERS) else FEED
+
+
+def polled(reader: str) -> bool:
+    """True when the source answers the same window again at every poll, so that few answers need keeping."""
+    return rank(reader) == FEED

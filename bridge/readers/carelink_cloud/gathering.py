@@ -1,0 +1,94 @@
+"""All rows of an answer, read one by one: a bad one is named and left out, the others go on."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from bridge.contracts import Diagnostic
+from bridge.errors import InvalidRecord
+from bridge.readers.carelink_cloud.clocks import Clocks
+from bridge.readers.carelink_cloud.glucose import UNIT_WHY, reading
+from bridge.readers.carelink_cloud.markers import read_marker, surroundings
+from bridge.readers.carelink_cloud.notifications import listed_notifications, read_notification
+from bridge.readers.carelink_cloud.rows import Row
+from bridge.readers.carelink_cloud.values import text
+
+UNIT_SUSPECT = "unit_suspect"
+BAD_ROW = "bad_row"
+_MOST_DIAGNOSTICS = 20
+_READ = 1
+"""Counted up when rows are read differently, so that rows read by an older version are read again."""
+_ROW_FIELDS = (
+    "sgs", "markers", "notificationHistory", "lastAlarm", "lastSGTrend", "medicalDeviceInformation",
+    "medicalDeviceFamily", "pumpModelNumber", "medicalDeviceSerialNumber",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Rows in the order of the answer, and what was wrong with the others."""
+
+    rows: list[Row] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    refused: int = 0
+
+    def refuse(self, why: InvalidRecord) -> None:
+        """Note one bad row; after the first twenty only their number."""
+        self.refused += 1
+        if self.refused <= _MOST_DIAGNOSTICS:
+            self.diagnostics.append(Diagnostic(UNIT_SUSPECT if why.why == UNIT_WHY else BAD_ROW, why.message))
+
+    @property
+    def unit_suspect(self) -> bool:
+        """Whether a glucose value looked like mmol/L."""
+        return any(diagnostic.code == UNIT_SUSPECT for diagnostic in self.diagnostics)
+
+
+def rows_digest(patient: Mapping[str, Any]) -> str | None:
+    """Digest of everything that rows are made of; None when it cannot be taken."""
+    try:
+        return blake2b(marshal.dumps([_READ, *map(patient.get, _ROW_FIELDS)]), digest_size=16).hexdigest()
+    except ValueError:
+        return None
+
+
+def gather(patient: Mapping[str, Any], clocks: Clocks) -> Gathered:
+    """Read all rows. `refused` counts the bad ones."""
+    gathered = Gathered()
+    around = surroundings(patient, clocks)
+    _read_all(gathered, patient.get("sgs"), "sgs", reading)
+    _read_all(gathered, patient.get("markers"), "markers", lambda marker: read_marker(marker, around))
+    family = text(patient.get("medicalDeviceFamily"))
+    seen: set[str] = set()
+    for raw, state in listed_notifications(patient):
+        row = _read(gathered, raw, "notification", lambda one, state=state: read_notification(one, state, family))
+        if row is None or row.guid in seen:
+            continue
+        if row.guid:
+            seen.add(row.guid)
+        gathered.rows.append(row)
+    return gathered
+
+
+def _read_all(gathered: Gathered, raw: object, name: str, read: Callable[[Mapping[str, Any]], Row | None]) -> None:
+    if raw is not None and not isinstance(raw, list):
+        gathered.refuse(InvalidRecord("answer", name, f"a {type(raw).__name__}", "it is not a list"))
+        return
+    for one in raw or ():
+        row = _read(gathered, one, name, read)
+        if row is not None:
+            gathered.rows.append(row)
+
+
+def _read(gathered: Gathered, raw: object, name: str, read: Callable[[dict[str, Any]], Row | None]) -> Row | None:
+    try:
+        if not isinstance(raw, dict):
+            raise InvalidRecord("answer", name, f"a {type(raw).__name__}", "it is not an object")
+        return read(raw)
+    except InvalidRecord as why:
+        gathered.refuse(why)
+        return None

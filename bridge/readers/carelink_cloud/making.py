@@ -1,0 +1,122 @@
+"""Placed rows become records of the model."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from hashlib import sha1
+from typing import Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.errors import InvalidRecord
+from bridge.model.capture import Capture
+from bridge.model.identity import NAMESPACE
+from bridge.model.records import Device, Record
+from bridge.readers.carelink_cloud.rows import Row, refused
+
+R = TypeVar("R", bound=BaseModel)
+Placed: TypeAlias = tuple[str, datetime, datetime | None, int | None, Mapping[str, Any]]
+"""Source key, time, wall clock, offset, and the fields that were checked before."""
+_new, _set = object.__new__, object.__setattr__
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def namer(profile: str, feed: str, kind: str) -> Callable[[str], str]:
+    """`record_id` of one kind with all but the source key worked out beforehand."""
+    start = NAMESPACE.bytes + "".join(f"{_escaped(part)}|" for part in (profile, feed, kind)).encode()
+
+    def name(source_key: str) -> str:
+        text = sha1(start + _escaped(source_key).encode(), usedforsecurity=False).hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+
+    return name
+
+
+def _escaped(part: str) -> str:
+    if not part.isascii():
+        part = unicodedata.normalize("NFC", part)
+    if "%" in part or "|" in part:
+        part = part.replace("%", "%25").replace("|", "%7C")
+    return part
+
+
+class Maker:
+    """Makes the records of one answer.
+
+    A body that rows share is validated once; the others' records are copies of that one under an identity of
+    their own, whose parts come from this package and not from outside.
+    """
+
+    def __init__(self, capture: Capture, device: Device) -> None:
+        self._capture = capture
+        self._common = {"profile": capture.profile, "reader": capture.reader, "device": device}
+        self._namers: dict[type[Record], Callable[[str], str]] = {}
+
+    def make(self, row: Row) -> Record:
+        """The record of a placed row. Raises InvalidRecord naming the field that the model refuses."""
+        if row.model is None:
+            raise TypeError(f"a {row.kind} row makes no record")
+        body = {**row.body, **row.checked}
+        if row.annotations:
+            body["annotations"] = row.annotations
+        return self._validated(row.model, (row.source_key, row.time, row.device_time, row.offset_min, body))
+
+    def alike(self, model: type[Record], body: Mapping[str, Any], rows: Iterable[Placed]) -> list[Record]:
+        """Records that differ only in identity and checked fields. Raises as `make`."""
+        made: list[Record] = []
+        name = self.namer(model)
+        for key, time, wall, offset_min, checked in rows:
+            if not made:
+                made.append(self._validated(model, (key, time, wall, offset_min, {**body, **checked})))
+                pattern = made[0].__dict__
+                continue
+            own = {
+                "id": name(key),
+                "time": time,
+                "device_time": wall,
+                "utc_offset_min": offset_min,
+                "source_key": key,
+            }
+            made.append(_twin(made[0], {**pattern, **own, **checked}))
+        return made
+
+    def namer(self, model: type[Record]) -> Callable[[str], str]:
+        """Source key -> id, for the records of one kind."""
+        found = self._namers.get(model)
+        if found is None:
+            kind = str(model.model_fields["kind"].default)
+            found = self._namers[model] = namer(self._capture.profile, self._capture.feed, kind)
+        return found
+
+    def _validated(self, model: type[Record], row: Placed) -> Record:
+        key, time, wall, offset_min, fields = row
+        try:
+            return model(
+                id=self.namer(model)(key),
+                time=time,
+                device_time=wall,
+                utc_offset_min=offset_min,
+                source_key=key,
+                **self._common,
+                **fields,
+            )
+        except ValidationError as why:
+            raise _named(model, why) from None
+
+
+def _twin(pattern: R, fields: dict[str, Any]) -> R:
+    """A copy of a record with these fields, as `model_copy` makes it, in half the time: a day has some 450."""
+    twin = _new(pattern.__class__)
+    _set(twin, "__dict__", fields)
+    _set(twin, "__pydantic_fields_set__", pattern.__pydantic_fields_set__)
+    _set(twin, "__pydantic_extra__", None)
+    _set(twin, "__pydantic_private__", None)
+    return twin
+
+
+def _named(model: type[Record], why: ValidationError) -> InvalidRecord:
+    first = why.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return refused(str(model.model_fields["kind"].default), field, first["input"], str(first["msg"]).lower())

@@ -1,0 +1,147 @@
+"""Every row gets its instant and its key: known rows those of their first sighting, new ones today's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.contracts import Sighting
+from bridge.model.time import to_ms
+from bridge.readers.carelink_cloud.clock_changes import Timeline, place_readings
+from bridge.readers.carelink_cloud.clocks import AHEAD_LIMIT, Clocks
+from bridge.readers.carelink_cloud.recall import recognise
+from bridge.readers.carelink_cloud.rows import SG, TIME_CHANGE, Row
+from bridge.readers.carelink_cloud.timestamps import Zone, naive_utc, server_instant
+from bridge.readers.carelink_cloud.values import whole
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Placed:
+    """Rows with `time` and `source_key`. `waiting` had no trustworthy offset; `ahead` are not due yet."""
+
+    rows: list[Row] = field(default_factory=list)
+    waiting: list[Row] = field(default_factory=list)
+    ahead: list[Row] = field(default_factory=list)
+    due_ms: int | None = None
+    """When the first of `ahead` is due by the server's clock."""
+
+
+class _Zones(dict[int, Zone]):
+    def __missing__(self, offset_min: int) -> Zone:
+        return self.setdefault(offset_min, Zone(offset_min))
+
+
+def place(rows: Sequence[Row], clocks: Clocks, sightings: Mapping[str, Sighting], state: Mapping[str, Any]) -> Placed:
+    """Place all rows of an answer (readings in the answer's order)."""
+    recognise(rows, sightings, clocks.offset_min)
+    _give_offsets(rows, clocks, state)
+    placed = _sorted_in(rows, clocks)
+    _give_keys(placed, {sighting.source_key for sighting in sightings.values()})
+    return placed
+
+
+def _give_offsets(rows: Sequence[Row], clocks: Clocks, state: Mapping[str, Any]) -> None:
+    """Set `offset_min` of all new rows; it stays None where no offset is known."""
+    for row in rows:
+        if row.new and row.instant:
+            row.offset_min = round((row.instant.utcoffset() or timedelta(0)) / timedelta(minutes=1))
+    if clocks.offset_min is None or clocks.horizon is None:
+        return
+    stamped = [row for row in rows if not row.instant]
+    changes = [row.wall for row in stamped if row.kind == TIME_CHANGE]
+    readings = [row for row in stamped if row.kind == SG]
+    place_readings(readings, clocks.offset_min, naive_utc(clocks.horizon), changes)
+    events = [row for row in stamped if row.new and row.kind != SG]
+    signs = _signs(readings, clocks, state)
+    if len({offset for _, offset in signs}) == 1:
+        for row in events:
+            row.offset_min = clocks.offset_min
+    else:
+        _place_events(events, Timeline(signs), clocks.offset_min, server_instant(state.get("updated_ms")))
+
+
+def _signs(readings: Sequence[Row], clocks: Clocks, state: Mapping[str, Any]) -> list[tuple[datetime, int]]:
+    """What tells which offset was in use when: the readings, or else the last answer; and the present."""
+    present = (naive_utc(clocks.now) if clocks.now else datetime.max, clocks.offset_min or 0)
+    if readings:
+        if all(row.offset_min == clocks.offset_min for row in readings):
+            return [present]
+        return [(row.at(offset), offset) for row in readings for offset in (row.stamped_offset_min,)] + [present]
+    known_min, seen = whole(state.get("offset_min")), server_instant(state.get("updated_ms"))
+    return [(naive_utc(seen), known_min), present] if known_min is not None and seen else [present]
+
+
+def _place_events(events: Iterable[Row], timeline: Timeline, offset_min: int, seen: datetime | None) -> None:
+    """Events around a clock change: by the stretch they fit in, in a doubled hour by what is newer than `seen`
+    (the last answer), else by the order of their list."""
+    last: dict[tuple[str, str], datetime] = {}
+    for row in events:
+        offsets = timeline.offsets(row.wall)
+        if len(offsets) > 1 and seen:
+            fresh = [offset for offset in offsets if row.at(offset) > naive_utc(seen)]
+            offsets = fresh if len(fresh) == 1 else offsets
+        row.uncertain = row.uncertain or len(offsets) != 1
+        after = last.get(row.sort, datetime.min)
+        row.offset_min = next((offset for offset in offsets if row.at(offset) >= after), offset_min)
+        last[row.sort] = row.at(row.offset_min)
+
+
+def _sorted_in(rows: Sequence[Row], clocks: Clocks) -> Placed:
+    """Give the new rows their instants; what lies ahead of the server's clock is held."""
+    placed, zones = Placed(), _Zones()
+    horizon = clocks.horizon or _NEVER
+    for row in rows:
+        if row.new:
+            if row.offset_min is None:
+                placed.waiting.append(row)
+                continue
+            row.device_time = row.wall
+            row.time = zones[row.offset_min].utc(row.wall)
+            if row.time > horizon:
+                placed.ahead.append(row)
+                continue
+        placed.rows.append(row)
+    if placed.ahead:
+        placed.due_ms = to_ms(min(row.time for row in placed.ahead) - AHEAD_LIMIT - clocks.drift)
+    return placed
+
+
+def _give_keys(placed: Placed, taken: set[str]) -> None:
+    """Source keys of the new rows: the wanted one, or with an ordinal where two want the same."""
+    first: dict[str, Row] = {}
+    twins: dict[str, list[Row]] = defaultdict(list)
+    for row in placed.rows:
+        if not row.new:
+            continue
+        row.source_key = key = row.key
+        if key in first or key in taken:
+            twins[key].append(row)
+        else:
+            first[key] = row
+    listed_twice: set[int] = set()
+    for key, rows in twins.items():
+        others = [first[key]] if key in first else []
+        listed_twice.update(_give_ordinals(key, others + rows, taken))
+    if listed_twice:
+        placed.rows = [row for row in placed.rows if id(row) not in listed_twice]
+
+
+def _give_ordinals(key: str, rows: list[Row], taken: set[str]) -> Iterable[int]:
+    """Number twins in order of time, then of content. Yields what is no twin but the same row listed twice."""
+    seen: set[tuple[datetime, str]] = set()
+    number = 1
+    for row in sorted(rows, key=lambda row: (row.time, row.canonical)):
+        if (row.kind == SG or row.guid) and (row.time, row.content) in seen:
+            yield id(row)
+            continue
+        seen.add((row.time, row.content))
+        while (numbered := key if number == 1 else f"{key}#{number}") in taken:
+            number += 1
+        row.source_key = numbered
+        taken.add(numbered)

@@ -1,0 +1,145 @@
+"""The great mass of a first answer, taken in one go: readings and micro-doses about which nothing is in question.
+
+Whatever is not plain (a doubt, an old spelling, the newest readings, a clock that was changed, an answer that was
+read before) goes the careful way; the outcome is the same, only slower.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from operator import lt
+from typing import Any, TypeAlias
+
+from bridge.contracts import Memory, Sighting
+from bridge.model.records import Basal, Record, SensorGlucose
+from bridge.model.time import EPOCH
+from bridge.readers.carelink_cloud.clocks import Clocks
+from bridge.readers.carelink_cloud.glucose import FINE, HIGHEST, LOWEST, OK
+from bridge.readers.carelink_cloud.making import Maker
+from bridge.readers.carelink_cloud.markers import DOSE, MICRO_DOSE, hourly
+from bridge.readers.carelink_cloud.rows import SG, TIME_CHANGE
+from bridge.readers.carelink_cloud.timestamps import WALL_EPOCH, in_years
+from bridge.readers.carelink_cloud.values import listed, mapping, number
+
+_LAST_READINGS = 3
+"""The arrow hangs on these."""
+_STAMPS = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d;)*", re.ASCII)
+_LARGEST_DOSE_U = 8
+_UNUSUAL = frozenset({"GUID", "referenceGUID", "bolusAmount"})
+_Value: TypeAlias = tuple[float, dict[str, Any]]
+"""What tells the row from its like, and the record's fields."""
+
+
+@dataclass(slots=True)
+class Plain:
+    """What was taken, and the answer without it. `keys` are the source keys given away."""
+
+    rest: Mapping[str, Any]
+    records: list[Record] = field(default_factory=list)
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+
+
+def take_plain(patient: Mapping[str, Any], clocks: Clocks, memory: Memory, maker: Maker) -> Plain:
+    """The plain rows of a first answer; nothing taken where the careful way is called for."""
+    readings, markers = listed(patient.get("sgs")), listed(patient.get("markers"))
+    plain = Plain(patient)
+    if not _is_simple(clocks, memory, markers) or not _in_order(readings):
+        return plain
+    taking = _Taking(plain, clocks, maker)
+    older, newest = readings[:-_LAST_READINGS], readings[-_LAST_READINGS:]
+    left = taking.take(SensorGlucose, SG, OK, older, "timestamp", _glucose)
+    left_markers = taking.take(Basal, MICRO_DOSE, DOSE, markers, "displayTime", _dose)
+    plain.rest = {**patient, "sgs": left + newest, "markers": left_markers}
+    return plain
+
+
+def _is_simple(clocks: Clocks, memory: Memory, markers: list[Any]) -> bool:
+    if clocks.offset_min is None or memory.sightings or memory.state.get("offset_min") is not None:
+        return False
+    return not any(isinstance(marker, dict) and marker.get("type") == TIME_CHANGE for marker in markers)
+
+
+def _in_order(readings: list[Any]) -> bool:
+    """Whether the stamps rise from row to row, the newest in the plain form."""
+    stamps = [mapping(raw).get("timestamp") for raw in readings]
+    return _are_plain(stamps[-_LAST_READINGS:]) and _are_text(stamps) and all(map(lt, stamps, stamps[1:]))
+
+
+def _are_text(stamps: list[Any]) -> bool:
+    return all(isinstance(stamp, str) for stamp in stamps)
+
+
+def _are_plain(stamps: list[Any]) -> bool:
+    """Whether all are text of the form `YYYY-MM-DDTHH:MM:SS`."""
+    return _are_text(stamps) and bool(_STAMPS.fullmatch(";".join([*stamps, ""])))
+
+
+def _walls(stamps: list[str]) -> list[datetime]:
+    """Wall clocks of plain stamps; none when one of them is no time of our years."""
+    try:
+        walls = list(map(datetime.fromisoformat, stamps))
+    except ValueError:
+        return []
+    return walls if all(in_years(end) for end in (min(walls), max(walls))) else []
+
+
+def _glucose(raw: Any) -> _Value | None:
+    """A reading's value, if there is nothing else to say about it."""
+    mgdl = raw.get("sg")
+    if type(mgdl) is not int or not LOWEST <= mgdl <= HIGHEST:
+        return None
+    return None if raw.get("isBackfill") or raw.get("sensorState") not in FINE else (mgdl, {"mgdl": mgdl})
+
+
+def _dose(raw: Any) -> _Value | None:
+    """The dose of a marker that is a micro-dose and has nothing else to it."""
+    if not isinstance(raw, dict) or raw.get("type") != MICRO_DOSE or not _UNUSUAL.isdisjoint(raw):
+        return None
+    text = mapping(mapping(raw.get("data")).get("dataValues")).get("bolusAmount")
+    return _dose_of(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _dose_of(text: str) -> _Value | None:
+    units = number(text)
+    if units is None or not 0 <= units <= _LARGEST_DOSE_U:
+        return None
+    dose = round(float(units), 3)
+    return dose, {"rate_u_h": hourly(dose), "dose_u": dose}
+
+
+class _Taking:
+    def __init__(self, plain: Plain, clocks: Clocks, maker: Maker) -> None:
+        self._plain, self._clocks, self._maker = plain, clocks, maker
+
+    def take(
+        self,
+        model: type[Record],
+        kind: str,
+        body: Mapping[str, Any],
+        rows: list[Any],
+        stamp: str,
+        value_of: Callable[[Any], _Value | None],
+    ) -> list[Any]:
+        """Take the rows that have a plain value and stamp, all with that body; the others."""
+        values = list(map(value_of, rows))
+        found = [value for value in values if value]
+        stamps = [row.get(stamp) for row, value in zip(rows, values, strict=True) if value]
+        walls = _walls(stamps) if stamps and _are_plain(stamps) else []
+        horizon, offset_min = self._clocks.horizon, self._clocks.offset_min or 0
+        start = EPOCH - timedelta(minutes=offset_min)
+        times = [start + (wall - WALL_EPOCH) for wall in walls]
+        if not times or horizon is None or max(times) > horizon or len(set(stamps)) < len(stamps):
+            return rows
+        keys = [f"{kind}:{text}" for text in stamps]
+        placed = zip(keys, times, walls, [offset_min] * len(keys), [checked for _, checked in found], strict=True)
+        self._plain.records += self._maker.alike(model, body, placed)
+        for key, time, (content, _) in zip(keys, times, found, strict=True):
+            self._plain.sightings[f"{key}|{content}|"] = Sighting(time, key)
+        self._plain.keys.update(keys)
+        return [row for row, value in zip(rows, values, strict=True) if not value]
