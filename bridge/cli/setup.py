@@ -89,12 +89,12 @@ def credentials(context: typer.Context) -> None:
     from rich.table import Table
 
     now = datetime.now(UTC).timestamp()
-    table = Table("name", "for", "scopes", "hosts", "age", "expires", "state")
+    table = Table("name", "age", "expires", "state", "hosts", "scopes", box=None)
     for held in open_vault(context.obj).describe(now):
         expires = "-" if held.expires_at is None else _span(held.expires_at - now)
         table.add_row(
-            held.name, held.plug_in, " ".join(held.scopes), " ".join(held.hosts),
-            "-" if held.age_s is None else _span(held.age_s), expires, str(held.state),
+            held.name, "-" if held.age_s is None else _span(held.age_s), expires, str(held.state),
+            "\n".join(held.hosts), "\n".join(held.scopes),
         )  # fmt: skip
     Console().print(table)
 

@@ -41,13 +41,21 @@ def status(context: typer.Context, as_json: _AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("profile", "what", "state", "newest", "pending", "quarantined", "note")
+    table = Table("profile", "what", "state", "newest", "pending", "quarantined", "note", box=None)
     for row in [*body["readers"], *body["destinations"]]:
         table.add_row(
-            row["profile"], row["name"], row["state"], row["last_record"] or "-", str(row.get("pending", "")),
+            row["profile"], row["name"], row["state"], _ago(row["last_record"]), str(row.get("pending", "")),
             str(row.get("quarantined", "")), row["text"] or "; ".join(row.get("gaps", [])),
         )  # fmt: skip
     Console().print(table)
+
+
+def _ago(instant: str | None) -> str:
+    """How long ago, for a person."""
+    if instant is None:
+        return "-"
+    minutes = (datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds() / 60
+    return f"{minutes:.0f} min ago" if minutes < 120 else f"{minutes / 60:.0f} h ago"
 
 
 async def _status(place: Workplace) -> dict[str, Any]:

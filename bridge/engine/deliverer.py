@@ -25,7 +25,7 @@ from bridge.engine.backoff import Breaker, Circuit, jittered
 from bridge.engine.planning import Plan, affected, make_plan, settlement, statuses_in_line, stepped
 from bridge.errors import BridgeError, ContractViolation, Transient
 from bridge.model.health import Health, State
-from bridge.model.records import PumpStatus
+from bridge.model.records import PumpStatus, Record
 
 ROUND_S = 300.0
 """Deadline of one whole round."""
@@ -51,6 +51,14 @@ class Round:
     wait_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Leased records and the records that mapping them may need."""
+
+    due: Sequence[Due]
+    context: Sequence[Record]
+
+
 class Deliverer:
     """One destination of one profile. Not shared between tasks."""
 
@@ -61,6 +69,7 @@ class Deliverer:
         self._journal, self._adapter, self._clock, self._random = journal, adapter, clock, random
         self._breaker = Breaker(random)
         self._stored_state: dict[str, object] = {}
+        self._ahead: asyncio.Future[Batch] | None = None
 
     async def open(self) -> None:
         """Take over from whoever held leases before, and recall the adapter's state."""
@@ -89,22 +98,36 @@ class Deliverer:
         return Phase.IDLE if done.wait_s is None else Phase.WAITING
 
     async def _round(self) -> Round:
-        now = self._clock.now()
-        due = await self._journal.due(self.destination, now, self._adapter.batch, LEASE_S)
-        if not due:
+        ahead, self._ahead = self._ahead, None
+        batch = await (ahead or self._take())
+        if not batch.due:
             return Round()
         health = await self._adapter.prepare()
         await self._keep_state(health)
         if health.state is not State.OK:
             return await self._unready(health)
-        posted = await self._deliver(due)
+        posted = await self._deliver(batch)
         self._breaker.succeeded()
         await self._keep_state(Health())
-        return Round(len(due), posted)
+        return Round(len(batch.due), posted)
+
+    async def _take(self) -> Batch:
+        """Lease the next records and read what surrounds them."""
+        due = await self._journal.due(self.destination, self._clock.now(), self._adapter.batch, LEASE_S)
+        context = await self._journal.context(self.destination.profile, [each.record for each in due]) if due else ()
+        return Batch(due, context)
+
+    async def _give_back(self) -> None:
+        """Hand every lease back, also of what was taken ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.wait({ahead})
+        await self._journal.release(self.destination)
 
     async def _unready(self, health: Health) -> Round:
         """The destination said what is wrong: leave it alone and look again later."""
-        await self._journal.release(self.destination)
+        await self._give_back()
         self._breaker.state = Circuit.NEEDS_PERSON
         self._breaker.failures += 1
         outage = health.state in {State.UNREACHABLE, State.RATE_LIMITED}
@@ -113,7 +136,7 @@ class Deliverer:
         return Round(wait_s=jittered(self._breaker.failures, self._random) if outage else 900.0)
 
     async def _failed(self, error: BridgeError) -> Round:
-        await self._journal.release(self.destination)
+        await self._give_back()
         wait_s = self._breaker.failed(error)
         state = State.named(error.state)
         await self._keep_state(Health(state, str(error)))
@@ -126,26 +149,25 @@ class Deliverer:
             await self._journal.report(self.destination, health, self._adapter.state if changed else None)
             self._stored_state = dict(self._adapter.state)
 
-    async def _deliver(self, due: Sequence[Due]) -> int:
-        plan, known, overtaken = await self._plan(due)
+    async def _deliver(self, batch: Batch) -> int:
+        plan, known, overtaken = await self._plan(batch)
         posts = await self._placed(plan.posts, known)
+        if len(batch.due) >= self._adapter.batch:
+            self._ahead = asyncio.ensure_future(self._take())  # read the next while the destination works
         outcomes: Sequence[Outcome] = ()
         if posts or plan.deletes:
             outcomes = await self._adapter.deliver(posts, plan.deletes)
             if len(outcomes) != len(posts) + len(plan.deletes):
-                raise ContractViolation(
-                    f"{self._adapter.name} answered {len(outcomes)} outcomes for {len(posts)} posts."
-                )
+                raise ContractViolation(f"{self._adapter.name} gave {len(outcomes)} outcomes for {len(posts)} posts.")
         booked = settlement(plan, posts, outcomes, overtaken)
-        await self._journal.settle(self.destination, self._with_patience(booked, due))
+        await self._journal.settle(self.destination, self._with_patience(booked, batch.due))
         return len(posts)
 
-    async def _plan(self, due: Sequence[Due]) -> tuple[Plan, Mapping[str, LedgerDocument], set[str]]:
-        profile, leased = self.destination.profile, {each.record.id: each.record.revision for each in due}
-        context = await self._journal.context(profile, [each.record for each in due])
-        speaks_of_status = any(isinstance(each.record, PumpStatus) for each in due)
+    async def _plan(self, batch: Batch) -> tuple[Plan, Mapping[str, LedgerDocument], set[str]]:
+        leased = {each.record.id: each.record.revision for each in batch.due}
+        speaks_of_status = any(isinstance(each.record, PumpStatus) for each in batch.due)
         newest = await self._journal.newest_accepted(self.destination, "pump_status") if speaks_of_status else None
-        lined, overtaken = statuses_in_line(context, leased, newest)
+        lined, overtaken = statuses_in_line(batch.context, leased, newest)
         desired = self._adapter.desired(lined)
         near = affected(lined, leased)
         touched = {record.id: record.revision for record in lined if record.id in near}

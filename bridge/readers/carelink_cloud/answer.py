@@ -18,8 +18,9 @@ _WRAPPER = frozenset({"metadata", "meta", "patientData"})
 _LONGEST_INT = 25
 
 
-def _no_constant(_name: str) -> None:
-    """NaN and Infinity are not JSON: absent."""
+def _no_constant(_name: str) -> float:
+    """NaN and Infinity are not JSON: no value anywhere, and said so where one was needed."""
+    return float("inf")
 
 
 def _bounded_int(digits: str) -> int | float:

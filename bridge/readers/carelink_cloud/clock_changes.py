@@ -13,6 +13,7 @@ from math import ceil
 
 from bridge.readers.carelink_cloud.clocks import FAR_MIN
 from bridge.readers.carelink_cloud.rows import Row
+from bridge.readers.carelink_cloud.timestamps import FOREVER, NEVER
 
 _SPRING_GAP_MIN = (50, 70)
 _JUMPS = ((60, 30), (30, 15), (15, 15))
@@ -27,12 +28,12 @@ class Timeline:
 
     def __init__(self, signs: Sequence[tuple[datetime, int]]) -> None:
         self._stretches: list[tuple[datetime, datetime, int]] = []
-        begins = datetime.min
+        begins = NEVER
         for (here, offset), (there, following) in pairwise(signs):
             if offset != following:
                 self._stretches.append((begins, there + _SLACK, offset))
                 begins = here - _SLACK
-        self._stretches.append((begins, datetime.max, signs[-1][1]))
+        self._stretches.append((begins, FOREVER, signs[-1][1]))
 
     def offsets(self, wall: datetime) -> list[int]:
         """Offsets under which this wall clock can have been shown, oldest first, each once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -13,8 +14,8 @@ from bridge.errors import InvalidRecord
 from bridge.readers.carelink_cloud.clocks import Clocks
 from bridge.readers.carelink_cloud.glucose import UNIT_WHY, reading
 from bridge.readers.carelink_cloud.markers import read_marker, surroundings
-from bridge.readers.carelink_cloud.notifications import listed_notifications, read_notification
-from bridge.readers.carelink_cloud.rows import Row
+from bridge.readers.carelink_cloud.notifications import notification_lists, read_notification
+from bridge.readers.carelink_cloud.rows import MOST_ROWS, Row
 from bridge.readers.carelink_cloud.values import text
 
 UNIT_SUSPECT = "unit_suspect"
@@ -62,21 +63,26 @@ def gather(patient: Mapping[str, Any], clocks: Clocks) -> Gathered:
     around = surroundings(patient, clocks)
     _read_all(gathered, patient.get("sgs"), "sgs", reading)
     _read_all(gathered, patient.get("markers"), "markers", lambda marker: read_marker(marker, around))
+    events = len(gathered.rows)
     family = text(patient.get("medicalDeviceFamily"))
-    seen: set[str] = set()
-    for raw, state in listed_notifications(patient):
-        row = _read(gathered, raw, "notification", lambda one, state=state: read_notification(one, state, family))
-        if row is None or row.guid in seen:
-            continue
-        if row.guid:
-            seen.add(row.guid)
-        gathered.rows.append(row)
+    for raw, state in notification_lists(patient):
+        _read_all(gathered, raw, "notifications", partial(read_notification, state=state, family=family))
+    gathered.rows[events:] = _each_once(gathered.rows[events:])
     return gathered
+
+
+def _each_once(rows: Sequence[Row]) -> list[Row]:
+    """Of rows with one GUID the first."""
+    first = {row.guid: row for row in reversed(rows) if row.guid}
+    return [row for row in rows if not row.guid or first[row.guid] is row]
 
 
 def _read_all(gathered: Gathered, raw: object, name: str, read: Callable[[Mapping[str, Any]], Row | None]) -> None:
     if raw is not None and not isinstance(raw, list):
         gathered.refuse(InvalidRecord("answer", name, f"a {type(raw).__name__}", "it is not a list"))
+        return
+    if raw and len(raw) > MOST_ROWS:
+        gathered.refuse(InvalidRecord("answer", name, len(raw), "no answer has so many rows"))
         return
     for one in raw or ():
         row = _read(gathered, one, name, read)
@@ -85,9 +91,10 @@ def _read_all(gathered: Gathered, raw: object, name: str, read: Callable[[Mappin
 
 
 def _read(gathered: Gathered, raw: object, name: str, read: Callable[[dict[str, Any]], Row | None]) -> Row | None:
+    if not isinstance(raw, dict):
+        gathered.refuse(InvalidRecord("answer", name, f"a {type(raw).__name__}", "it is not an object"))
+        return None
     try:
-        if not isinstance(raw, dict):
-            raise InvalidRecord("answer", name, f"a {type(raw).__name__}", "it is not an object")
         return read(raw)
     except InvalidRecord as why:
         gathered.refuse(why)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.model.records import Bolus, Injection
 from bridge.readers.carelink_cloud.marker_values import Read, Values
-from bridge.readers.carelink_cloud.rows import plain, refused
+from bridge.readers.carelink_cloud.rows import plain
 from bridge.readers.carelink_cloud.values import flag, text
 
 _REQUESTED_BY = {"AUTOCORRECTION": "closed_loop", "RECOMMENDED": "wizard", "MANUAL": "manual"}
@@ -50,7 +50,7 @@ def _bolus(values: Values, fast: float, extended: float) -> Read:
     }
     if shape != "normal":
         body |= _parts(values, shape, fast, extended, planned, planned_extended)
-    return Read(Bolus, body, plain(f"{shape} {planned} {planned_extended}"), activation, not completed)
+    return Read(Bolus, body, plain(f"{shape} {planned} {planned_extended}"), activation, provisional=not completed)
 
 
 def _activation(values: Values) -> str:

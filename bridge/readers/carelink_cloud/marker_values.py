@@ -45,11 +45,12 @@ class Values:
 class Read(NamedTuple):
     """Record type and fields of a marker; `content` is what never changes, `detail` goes into its source key.
 
-    `model` is None for what makes no record by itself.
+    `model` is None for what makes no record by itself; `checked` are fields that need no second look.
     """
 
     model: type[Record] | None
     body: Mapping[str, Any]
     content: str
     detail: str = ""
+    checked: Mapping[str, Any] | None = None
     provisional: bool = False

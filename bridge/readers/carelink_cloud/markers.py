@@ -20,6 +20,8 @@ MICRO_DOSE = "AUTO_BASAL_DELIVERY"
 SUSPENDED = "LOW_GLUCOSE_SUSPENDED"
 DOSE_MIN = 5
 """Minutes that one micro-dose stands for."""
+LARGEST_DOSE_U = 8
+"""No loop gives more in five minutes; the model's own limit is just above."""
 DOSE: Mapping[str, Any] = {"delivery": "automatic", "duration_min": DOSE_MIN}
 """The body that all micro-doses share."""
 LAST_INDEX, INDEX_MIN, INDEX_ROUND_MIN = 287, 5, 10
@@ -72,6 +74,8 @@ def read_marker(marker: Mapping[str, Any], around: Surroundings) -> Row | None:
         return None
     guid = text(marker.get("GUID"), 128) or text(marker.get("referenceGUID"), 128)
     row = Row(plain(kind), moment, read.content, read.model, read.body, read.detail, guid and plain(guid))
+    if read.checked:
+        row.checked = read.checked
     if read.provisional:
         row.annotations = _PROVISIONAL
     if by_index:
@@ -110,7 +114,10 @@ def _meal(values: Values, _around: Surroundings) -> Read | None:
 def _micro_dose(values: Values, _around: Surroundings) -> Read:
     """One dose of the closed loop; as a rate it fills its five minutes."""
     dose = round(float(values.needed("basal", "bolusAmount")), 3)
-    return Read(Basal, {**DOSE, "rate_u_h": hourly(dose), "dose_u": dose}, str(dose))
+    own = {"rate_u_h": hourly(dose), "dose_u": dose}
+    if dose > LARGEST_DOSE_U:
+        return Read(Basal, {**DOSE, **own}, str(dose))
+    return Read(Basal, DOSE, str(dose), checked=own)
 
 
 def hourly(dose_u: float) -> float:

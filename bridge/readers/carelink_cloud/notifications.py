@@ -8,7 +8,7 @@ from typing import Any
 from bridge.model.records import DeviceEvent
 from bridge.readers.carelink_cloud.catalogue import look_up
 from bridge.readers.carelink_cloud.rows import Row, moment_of, plain
-from bridge.readers.carelink_cloud.values import listed, number, text
+from bridge.readers.carelink_cloud.values import number, text
 
 _SEVERITIES = {"ALARM": "high", "ALERT": "normal", "MESSAGE": "low", "REMINDER": "reminder"}
 _CODES = ("faultId", "code", "kind", "messageId")
@@ -16,14 +16,17 @@ _NO_CODE = ("alarm", "alert", "message", "notification")
 """Flat answers of pumps name the row itself in `kind`."""
 
 
-def listed_notifications(patient: Mapping[str, Any]) -> Iterator[tuple[object, str | None]]:
-    """Raw rows with their state, cleared ones first; answers without a history have at least the last alarm."""
+def notification_lists(patient: Mapping[str, Any]) -> Iterator[tuple[object, str | None]]:
+    """The lists with their state, cleared ones first (they know both times); answers without a history have at
+    least the last alarm."""
     history = patient.get("notificationHistory")
     if isinstance(history, dict):
-        yield from ((row, "cleared") for row in listed(history.get("clearedNotifications")))
-        yield from ((row, "active") for row in listed(history.get("activeNotifications")))
+        yield history.get("clearedNotifications"), "cleared"
+        yield history.get("activeNotifications"), "active"
+    elif history is not None:
+        yield history, None
     elif patient.get("lastAlarm"):
-        yield patient.get("lastAlarm"), None
+        yield [patient["lastAlarm"]], None
 
 
 def read_notification(row: Mapping[str, Any], state: str | None, family: str | None) -> Row:

@@ -14,11 +14,10 @@ from bridge.readers.carelink_cloud.clock_changes import Timeline, place_readings
 from bridge.readers.carelink_cloud.clocks import AHEAD_LIMIT, Clocks
 from bridge.readers.carelink_cloud.recall import recognise
 from bridge.readers.carelink_cloud.rows import SG, TIME_CHANGE, Row
-from bridge.readers.carelink_cloud.timestamps import Zone, naive_utc, server_instant
+from bridge.readers.carelink_cloud.timestamps import FOREVER, NEVER, Zone, naive_utc, server_instant
 from bridge.readers.carelink_cloud.values import whole
 
-
-_NEVER = datetime.max.replace(tzinfo=UTC)
+_NO_HORIZON = FOREVER.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ def _give_offsets(rows: Sequence[Row], clocks: Clocks, state: Mapping[str, Any])
 
 def _signs(readings: Sequence[Row], clocks: Clocks, state: Mapping[str, Any]) -> list[tuple[datetime, int]]:
     """What tells which offset was in use when: the readings, or else the last answer; and the present."""
-    present = (naive_utc(clocks.now) if clocks.now else datetime.max, clocks.offset_min or 0)
+    present = (naive_utc(clocks.now) if clocks.now else FOREVER, clocks.offset_min or 0)
     if readings:
         if all(row.offset_min == clocks.offset_min for row in readings):
             return [present]
@@ -87,7 +86,7 @@ def _place_events(events: Iterable[Row], timeline: Timeline, offset_min: int, se
             fresh = [offset for offset in offsets if row.at(offset) > naive_utc(seen)]
             offsets = fresh if len(fresh) == 1 else offsets
         row.uncertain = row.uncertain or len(offsets) != 1
-        after = last.get(row.sort, datetime.min)
+        after = last.get(row.sort, NEVER)
         row.offset_min = next((offset for offset in offsets if row.at(offset) >= after), offset_min)
         last[row.sort] = row.at(row.offset_min)
 
@@ -95,7 +94,7 @@ def _place_events(events: Iterable[Row], timeline: Timeline, offset_min: int, se
 def _sorted_in(rows: Sequence[Row], clocks: Clocks) -> Placed:
     """Give the new rows their instants; what lies ahead of the server's clock is held."""
     placed, zones = Placed(), _Zones()
-    horizon = clocks.horizon or _NEVER
+    horizon = clocks.horizon or _NO_HORIZON
     for row in rows:
         if row.new:
             if row.offset_min is None:

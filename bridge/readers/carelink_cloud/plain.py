@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from operator import lt
 from typing import Any, TypeAlias
 
 from bridge.contracts import Memory, Sighting
@@ -20,15 +19,14 @@ from bridge.model.time import EPOCH
 from bridge.readers.carelink_cloud.clocks import Clocks
 from bridge.readers.carelink_cloud.glucose import FINE, HIGHEST, LOWEST, OK
 from bridge.readers.carelink_cloud.making import Maker
-from bridge.readers.carelink_cloud.markers import DOSE, MICRO_DOSE, hourly
-from bridge.readers.carelink_cloud.rows import SG, TIME_CHANGE
+from bridge.readers.carelink_cloud.markers import DOSE, LARGEST_DOSE_U, MICRO_DOSE, hourly
+from bridge.readers.carelink_cloud.rows import MOST_ROWS, SG, TIME_CHANGE
 from bridge.readers.carelink_cloud.timestamps import WALL_EPOCH, in_years
 from bridge.readers.carelink_cloud.values import listed, mapping, number
 
 _LAST_READINGS = 3
 """The arrow hangs on these."""
 _STAMPS = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d;)*", re.ASCII)
-_LARGEST_DOSE_U = 8
 _UNUSUAL = frozenset({"GUID", "referenceGUID", "bolusAmount"})
 _Value: TypeAlias = tuple[float, dict[str, Any]]
 """What tells the row from its like, and the record's fields."""
@@ -47,27 +45,25 @@ class Plain:
 def take_plain(patient: Mapping[str, Any], clocks: Clocks, memory: Memory, maker: Maker) -> Plain:
     """The plain rows of a first answer; nothing taken where the careful way is called for."""
     readings, markers = listed(patient.get("sgs")), listed(patient.get("markers"))
+    if max(len(readings), len(markers)) > MOST_ROWS:
+        return Plain(patient)
+    if clocks.offset_min is None or memory.sightings or "offset_min" in memory.state or not _in_order(readings):
+        return Plain(patient)
     plain = Plain(patient)
-    if not _is_simple(clocks, memory, markers) or not _in_order(readings):
-        return plain
     taking = _Taking(plain, clocks, maker)
     older, newest = readings[:-_LAST_READINGS], readings[-_LAST_READINGS:]
     left = taking.take(SensorGlucose, SG, OK, older, "timestamp", _glucose)
     left_markers = taking.take(Basal, MICRO_DOSE, DOSE, markers, "displayTime", _dose)
+    if any(mapping(marker).get("type") == TIME_CHANGE for marker in left_markers):
+        return Plain(patient)
     plain.rest = {**patient, "sgs": left + newest, "markers": left_markers}
     return plain
 
 
-def _is_simple(clocks: Clocks, memory: Memory, markers: list[Any]) -> bool:
-    if clocks.offset_min is None or memory.sightings or memory.state.get("offset_min") is not None:
-        return False
-    return not any(isinstance(marker, dict) and marker.get("type") == TIME_CHANGE for marker in markers)
-
-
 def _in_order(readings: list[Any]) -> bool:
     """Whether the stamps rise from row to row, the newest in the plain form."""
-    stamps = [mapping(raw).get("timestamp") for raw in readings]
-    return _are_plain(stamps[-_LAST_READINGS:]) and _are_text(stamps) and all(map(lt, stamps, stamps[1:]))
+    stamps: list[Any] = [raw.get("timestamp") if isinstance(raw, dict) else None for raw in readings]
+    return _are_plain(stamps[-_LAST_READINGS:]) and _are_text(stamps) and stamps == sorted(set(stamps))
 
 
 def _are_text(stamps: list[Any]) -> bool:
@@ -107,7 +103,7 @@ def _dose(raw: Any) -> _Value | None:
 @lru_cache(maxsize=1024)
 def _dose_of(text: str) -> _Value | None:
     units = number(text)
-    if units is None or not 0 <= units <= _LARGEST_DOSE_U:
+    if units is None or not 0 <= units <= LARGEST_DOSE_U:
         return None
     dose = round(float(units), 3)
     return dose, {"rate_u_h": hourly(dose), "dose_u": dose}

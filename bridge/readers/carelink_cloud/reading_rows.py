@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,15 +71,11 @@ def read_rows(
     )
     _tell_held(result, placed)
     arrowed = _finish(placed, patient, memory, maker)
+    refused = _make(result, maker, placed.rows)
     for row in placed.rows:
-        if row.model:
-            record = result.made(maker, row)
-            if record is None:
-                continue
-            result.records.append(record)
-        elif row.new and "problem" in row.body:
+        if row.new and row.model is None and "problem" in row.body:
             result.doubt("unknown_marker", f"Kept for later: {row.body['problem']}.")
-        if row.new or row is arrowed:
+        if (row.new or row is arrowed) and id(row) not in refused:
             key, sighting = remember(row)
             result.sightings[key] = sighting
     result.state = {
@@ -90,6 +86,25 @@ def read_rows(
     }
     result.mode = _newest_mode(placed)
     return result
+
+
+def _make(result: RowsRead, maker: Maker, rows: Sequence[Row]) -> set[int]:
+    """Make the records of the placed rows, those that share a body together; which rows were refused."""
+    refused: set[int] = set()
+    alike: dict[tuple[type[Record], int], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.model is None:
+            continue
+        if row.checked and not row.annotations:
+            alike[row.model, id(row.body)].append(row)
+        elif record := result.made(maker, row):
+            result.records.append(record)
+        else:
+            refused.add(id(row))
+    for (model, _), group in alike.items():
+        placed = ((row.source_key, row.time, row.device_time, row.offset_min, row.checked) for row in group)
+        result.records += maker.alike(model, group[0].body, placed)
+    return refused
 
 
 def _tell_held(result: RowsRead, placed: Placed) -> None:

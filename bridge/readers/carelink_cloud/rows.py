@@ -14,6 +14,8 @@ from bridge.readers.carelink_cloud.values import shown
 
 SG = "SG"
 TIME_CHANGE = "TIME_CHANGE"
+MOST_ROWS = 5000
+"""A list with more is no list of an answer."""
 QUARTER_MIN = 15
 REACH_S = 60.0
 """A row that comes again with a stamp moved by no more than this is the same row."""

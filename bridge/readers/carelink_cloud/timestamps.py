@@ -13,10 +13,12 @@ from bridge.model.time import EPOCH
 from bridge.readers.carelink_cloud.values import number
 
 WALL_EPOCH = EPOCH.replace(tzinfo=None)
+NEVER, FOREVER = WALL_EPOCH.replace(year=1), WALL_EPOCH.replace(year=9999)
+"""Walls before and after all others."""
 _FIRST_YEAR, _LAST_YEAR = 2008, 2199
 _EPOCH_MS = (946_684_800_000, 7_258_118_400_000)
 _ENGLISH = re.compile(r"([A-Z][a-z]{2}) (\d{1,2}), (\d{4}) (\d{1,2}):(\d{2}):(\d{2})", re.ASCII)
-_MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NO_OFFSET = timedelta(0)
 
 
@@ -25,10 +27,7 @@ def stamp(value: object) -> datetime | None:
 
     A suffix `Z`, `+00:00` or `-00:00` is a false mark: such a stamp is the wall clock as well.
     """
-    if isinstance(value, str):
-        moment = _parsed(value)
-    else:
-        moment = server_instant(value)
+    moment = _parsed(value) if isinstance(value, str) else server_instant(value)
     if moment is None or not in_years(moment):
         return None
     if moment.microsecond:
@@ -55,7 +54,7 @@ def _english(value: str) -> datetime | None:
         return None
     day, year, hour, minute, second = map(int, found.groups()[1:])
     try:
-        return datetime(year, _MONTHS[found[1]], day, hour, minute, second)  # noqa: DTZ001 - a wall clock has no zone
+        return datetime(year, _MONTHS.index(found[1]) + 1, day, hour, minute, second)  # noqa: DTZ001 - a wall clock has no zone
     except ValueError:
         return None
 

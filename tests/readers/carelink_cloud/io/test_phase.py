@@ -158,7 +158,7 @@ def test_readings_are_fresh_with_few_requests(
     phone = Phone(Random(seed), wobble_s, visible_s, missed)
     behind, requests = simulate(phone, hours, seed, skew_s=-41.0)
     tail = quantiles(behind, n=20)[-1]
-    print(  # noqa: T201
+    print(
         f"{case}: seed {seed}, {hours} h, {len(behind)} uploads: median {median(behind):.1f} s, "
         f"95 % within {tail:.1f} s, worst {max(behind):.1f} s, {requests:.2f} requests/h"
     )

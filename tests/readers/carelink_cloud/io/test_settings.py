@@ -30,6 +30,7 @@ def test_the_providers_https_addresses_are_trusted(url: str) -> None:
         "https://minimed.eu.evil.example/",
         "https://evilminimed.eu/",
         "https://carelink.minimed.eu@evil.example/",
+        "https://user:word@carelink.minimed.eu/",
         "https://evil.example/#.minimed.eu",
         "https://evil.example\\.minimed.eu/",
         "https://evil.example/.minimed.eu",
