@@ -1,0 +1,86 @@
+"""The seams: `Reader`, `Journal`, `Adapter`, `Linking` with `Session`; small and frozen.
+
+Data flows one way: reader -> model -> journal -> adapters. The engine alone knows them all.
+"""
+
+from bridge.contracts.adapter import (
+    Adapter,
+    Desired,
+    Document,
+    Fate,
+    Inventory,
+    LedgerDocument,
+    Outcome,
+    StoredItem,
+    Verdict,
+)
+from bridge.contracts.journal import (
+    Appended,
+    DeliveryState,
+    Destination,
+    DestinationStatus,
+    Due,
+    Journal,
+    Quarantined,
+    ReaderStatus,
+    Sealer,
+    Settled,
+    Settlement,
+)
+from bridge.contracts.linking import (
+    Answer,
+    Authorise,
+    Credential,
+    Grant,
+    Hold,
+    Linking,
+    OAuthToken,
+    Session,
+    StaticToken,
+    Step,
+)
+from bridge.contracts.reader import Batch, Decoded, Diagnostic, Interval, Memory, Reader, Sighting
+from bridge.contracts.setup import Clock, PlugIn, Setup
+
+__all__ = [
+    "Adapter",
+    "Answer",
+    "Appended",
+    "Authorise",
+    "Batch",
+    "Clock",
+    "Credential",
+    "Decoded",
+    "DeliveryState",
+    "Desired",
+    "Destination",
+    "DestinationStatus",
+    "Diagnostic",
+    "Document",
+    "Due",
+    "Fate",
+    "Grant",
+    "Hold",
+    "Interval",
+    "Inventory",
+    "Journal",
+    "LedgerDocument",
+    "Linking",
+    "Memory",
+    "OAuthToken",
+    "Outcome",
+    "PlugIn",
+    "Quarantined",
+    "Reader",
+    "ReaderStatus",
+    "Sealer",
+    "Session",
+    "Settled",
+    "Settlement",
+    "Setup",
+    "Sighting",
+    "StaticToken",
+    "Step",
+    "StoredItem",
+    "Verdict",
+]

@@ -1,0 +1,97 @@
+"""The `Reader` seam: a source of records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from bridge.model.capture import Capture
+from bridge.model.health import Health
+from bridge.model.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """How a row was first seen: its UTC and source key, which it keeps for ever."""
+
+    time: datetime
+    source_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a reader recalls of earlier reads. Lives in the journal, comes back at the next start.
+
+    `sightings`: first-seen rows of the last 36 h by the reader's own row key; `state`: small JSON.
+    """
+
+    sightings: Mapping[str, Sighting] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One line about something not fully understood: `code` stable, `text` for a person, no secrets."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a capture says. `sightings` are the newly seen rows, `state` replaces the reader's state.
+
+    `understood` is False when the raw bytes deserve keeping (unknown marker, refused row).
+    """
+
+    records: Sequence[Record]
+    sightings: Mapping[str, Sighting] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Sequence[Diagnostic] = ()
+    health: Health = field(default_factory=Health)
+    understood: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Time that a read covered, inclusive start, exclusive end, UTC."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One read's yield, appended in one transaction. `decoded` is None when nothing could be decoded.
+
+    `next_due` is when the source deserves the next read (UTC). `capture` is None when nothing was read.
+    """
+
+    profile: str
+    reader: str
+    next_due: datetime
+    health: Health
+    decoded: Decoded | None = None
+    capture: Capture | None = None
+    covered: Interval | None = None
+
+
+class Reader(Protocol):
+    """A source. `decode` is pure; `read` does one pass of I/O and ends."""
+
+    name: str
+    file_feed: str
+    """The device_or_feed part of the identity for a file decoded without an account or device."""
+
+    def decode(self, capture: Capture, memory: Memory) -> Decoded:
+        """Records of a capture. Raises Malformed for what is not this reader's; never another type."""
+        ...
+
+    def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
+        """One pass over the source. Outages end as a Batch with a health state, not as an exception.
+
+        Asking for the next item (or the end) tells the reader that the previous batch is durable.
+        """
+        ...
