@@ -52,7 +52,7 @@ async def _link(
     known = getattr(settings.profiles[profile], group).get(table)
     own = {**(known.own if known else {}), **options}
     async with opened_sessions(place, settings) as sessions:
-        walk = Walk(credential, plugin.linking, own, sessions)
+        walk = Walk(credential, plugin.linking, {"installation": settings.installation, **own}, sessions)
         try:
             linked = await _walked(walk, given)
         finally:

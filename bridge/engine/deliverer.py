@@ -30,6 +30,8 @@ from bridge.model.records import PumpStatus, Record
 ROUND_S = 300.0
 """Deadline of one whole round."""
 LEASE_S = 600.0
+WORKING = frozenset({State.OK, State.CAREPORTAL_OFF, State.PERMISSION_DENIED, State.SITE_FULL})
+"""A destination that takes some of it gets that much: glucose never waits for a missing right on treatments."""
 STEPS = 1000
 
 
@@ -104,11 +106,11 @@ class Deliverer:
             return Round()
         health = await self._adapter.prepare()
         await self._keep_state(health)
-        if health.state is not State.OK:
+        if health.state not in WORKING:
             return await self._unready(health)
         posted = await self._deliver(batch)
         self._breaker.succeeded()
-        await self._keep_state(Health())
+        await self._keep_state(health)
         return Round(len(batch.due), posted)
 
     async def _take(self) -> Batch:

@@ -94,13 +94,25 @@ async def test_a_destination_that_says_what_is_wrong_is_left_alone(tmp_path: Pat
     await journal.register([SITE])
     await journal.append(Batch("p1", "carelink-cloud", clock.now(), Health(), Decoded([_carbs("a")])))
     deliverer = Deliverer(journal, adapter, SITE, clock, Random(1))  # type: ignore[arg-type]
-    adapter.health = Health(State.CAREPORTAL_OFF, "switch it on")
+    adapter.health = Health(State.LOGIN_REQUIRED, "link it")
     done = await deliverer.round()
     assert (done.wait_s, deliverer.phase) == (900.0, Phase.NEEDS_PERSON)
-    assert deliverer.health.text == "switch it on"
+    assert deliverer.health.text == "link it"
     adapter.short, adapter.health = True, Health()
     with pytest.raises(ContractViolation):
         await deliverer.round()
+    await journal.close()
+
+
+async def test_what_a_destination_takes_goes_on_while_a_right_is_missing(tmp_path: Path) -> None:
+    clock, adapter = FakeClock(), Adapter()
+    journal = await open_journal(tmp_path / "j.db", clock=clock)
+    await journal.register([SITE])
+    await journal.append(Batch("p1", "carelink-cloud", clock.now(), Health(), Decoded([_carbs("a")])))
+    deliverer = Deliverer(journal, adapter, SITE, clock, Random(1))  # type: ignore[arg-type]
+    adapter.health = Health(State.CAREPORTAL_OFF, "switch it on")
+    assert (await deliverer.round()).leased == 1
+    assert (adapter.sent, deliverer.health.text) == (["a"], "switch it on")
     await journal.close()
 
 

@@ -39,13 +39,13 @@ class PlainSession:
                 method, url.replace("{token}", token), params=params, json=json, data=data, headers=sent,
                 timeout=aiohttp.ClientTimeout(total=timeout_s), allow_redirects=False,
             ) as answer:  # fmt: skip
-                body = await answer.content.read(limit_bytes)
+                body = (await answer.read())[:limit_bytes]
                 lower = {name.lower(): value for name, value in answer.headers.items()}
                 return Answer(answer.status, lower, body, url)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Transient(f"{type(error).__name__} while asking {url.split('?')[0]}.") from error
 
-    async def renew(self) -> None:
+    async def renew(self, *, client_id: str | None = None, token_url: str | None = None) -> None:
         self.renewed += 1
         if len(self.tokens) > 1:
             self.tokens.pop(0)

@@ -302,6 +302,60 @@ async def test_history_shows_what_was_deleted(site: Site, clock: FakeClock) -> N
         assert (await answer.json())["result"]["collections"]["treatments"] == to_ms(clock.now())
 
 
+_THREE = [
+    {"date": 1795000300000 + n * 60_000, "app": "x", "identifier": f"n:{n}", "eventType": "Note",
+     "duration": n * 10.4, "notes": text}
+    for n, text in enumerate(("one", "two", "three"))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("sort=date", ["n:0", "n:1", "n:2"]),
+        ("sort$desc=date&limit=2", ["n:2", "n:1"]),
+        ("sort=date&skip=1&limit=1", ["n:1"]),
+        ("identifier$in=n:0|n:2&sort=date", ["n:0", "n:2"]),
+        ("identifier$nin=n:0|n:2", ["n:1"]),
+        ("date$gt=2026-11-18T11:12:40.000Z&sort=date", ["n:2"]),
+        ("date$lte=1795000360000&sort=date", ["n:0", "n:1"]),
+        ("notes$re=^t&sort=date", ["n:1", "n:2"]),
+        ("notes$ne=one&sort=date", ["n:1", "n:2"]),
+        ("duration$lt=15&sort=date", ["n:0", "n:1"]),
+    ],
+)
+async def test_v3_searches(query: str, found: list[str], site: Site) -> None:
+    bearer = await site.bearer(site.sim.add_subject("v3", ALL_RIGHTS))
+    for document in _THREE:
+        async with site.request("POST", "/api/v3/treatments", json=document, headers=bearer) as answer:
+            assert answer.status == 201
+    async with site.request("GET", f"/api/v3/treatments?{query}&fields=identifier", headers=bearer) as answer:
+        assert (await answer.json())["result"] == [{"identifier": one} for one in found]
+
+
+async def test_v3_rounds_a_duration_it_replaces_and_guards_read_only_documents(site: Site) -> None:
+    bearer = await site.bearer(site.sim.add_subject("v3", ALL_RIGHTS))
+    for _ in range(2):
+        async with site.request("POST", "/api/v3/treatments", json=_THREE[1], headers=bearer) as answer:
+            assert answer.status in (200, 201)
+    stored = next(iter(site.sim.collections["treatments"]))
+    assert (stored["duration"], stored["durationInMilliseconds"]) == (10, 10.4 * 60_000)
+    locked = {**_THREE[2], "isReadOnly": True}
+    for status in (201, 422):
+        async with site.request("POST", "/api/v3/treatments", json=locked, headers=bearer) as answer:
+            assert answer.status == status
+
+
+async def test_dotted_keys_and_sorting_by_v1(site: Site) -> None:
+    entries = [{"type": "sgv", "sgv": n, "date": 1795000300000 + n, "a.b": n} for n in (2, 1, 3)]
+    async with site.request("POST", "/api/v1/entries.json", json=entries) as answer:
+        assert answer.status == 200
+    assert [one["a"] for one in site.sim.collections["entries"]] == [{"b": 2}, {"b": 1}, {"b": 3}]
+    for query, found in (("sort[sgv]=1", [1, 2, 3]), ("find[a.b]=2", []), ("find[sgv][$ne]=2", [3, 1])):
+        async with site.request("GET", f"/api/v1/entries.json?find[date][$gte]=1&{query}") as answer:
+            assert [one["sgv"] for one in await answer.json()] == found, query
+
+
 async def test_it_is_fast_enough_for_a_bench() -> None:
     sim = NightscoutSim(SECRET)
     async with site_of(sim) as site:
