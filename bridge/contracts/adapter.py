@@ -155,8 +155,8 @@ class Adapter(Protocol):
     async def deliver(self, posts: Sequence[Document], deletes: Sequence[LedgerDocument]) -> Sequence[Outcome]:
         """Send in the destination's own order. Outcomes: posts first, then deletes, same length and order.
 
-        Raises (Transient, Throttled, Unauthorised, Forbidden, Incompatible) only when no outcome is known
-        for any of them; otherwise what was not confirmed is `RETRY`.
+        Raises (Transient, Throttled, Unauthorised, Forbidden, Incompatible, Refused, Moved) only when no
+        outcome is known for any of them; otherwise what was not confirmed is `RETRY`.
         """
         ...
 

@@ -123,7 +123,8 @@ class Session(Protocol):
     """HTTP limited to one credential and its hosts. Never shows the credential.
 
     Raises Transient on connect errors, time-outs and cut answers; NotAllowed for another host;
-    Unauthorised when there is no usable credential. Any HTTP status is returned as an Answer.
+    Unauthorised when there is no usable credential; and what `renew` raises when it has to refresh first. Any
+    HTTP status is returned as an Answer.
     """
 
     async def request(
@@ -166,8 +167,8 @@ class Linking(Protocol):
         self, session: Session, settings: Mapping[str, Any], answers: Mapping[str, str]
     ) -> Step | Authorise | Hold | Grant:
         """The next step, or the grant. `settings` are the plug-in's current ones (a simulator's addresses, a
-        client id). `session` has no credential before `authorised` is in `answers`; until then it reaches any
-        https host and loop-back. Raises Refused for an answer that does not fit, saying what to do next."""
+        client id) and `installation`, the installation's short id. `session` has no credential before
+        `authorised` is in `answers`; until then it reaches any https host and loop-back. Raises Refused for an answer that does not fit, saying what to do next."""
         ...
 
     async def check(self, session: Session, settings: Mapping[str, Any]) -> Health:

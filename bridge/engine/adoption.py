@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from bridge.contracts import Adapter, Destination, Interval, Journal, LedgerDocument, Settlement, StoredItem
-from bridge.errors import Forbidden, Incompatible, Refused, Transient, Unauthorised
+from bridge.errors import BridgeError, ContractViolation
 from bridge.model.health import State
 from bridge.model.time import to_ms
 
@@ -20,7 +20,9 @@ async def adopt_stored(journal: Journal, adapter: Adapter, destination: Destinat
         if health.state is not State.OK:
             return False
         inventory = await adapter.stored(Interval(now - REACH, now + timedelta(hours=1)))
-    except (Transient, Unauthorised, Forbidden, Refused, Incompatible):
+    except ContractViolation:
+        raise
+    except BridgeError:
         return False
     await journal.adopt(destination.profile, inventory.items)
     entries = [entry for item in inventory.items if (entry := _booked(item)) is not None]

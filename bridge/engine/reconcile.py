@@ -17,7 +17,7 @@ from bridge.contracts import (
     Settlement,
     StoredItem,
 )
-from bridge.errors import Forbidden, Incompatible, Refused, Transient, Unauthorised
+from bridge.errors import BridgeError, ContractViolation
 from bridge.model.time import to_ms
 
 SETTLING = timedelta(minutes=10)
@@ -62,7 +62,9 @@ async def reconcile(
     """
     try:
         found = await difference(journal, adapter, destination, Interval(now - reach, now - SETTLING))
-    except (Transient, Unauthorised, Forbidden, Refused, Incompatible):
+    except ContractViolation:
+        raise
+    except BridgeError:
         return None
     if found.missing and not found.looks_emptied:
         await journal.settle(destination, removed_there(found.missing))

@@ -10,12 +10,14 @@ from bridge.contracts import Clock, Journal, Sealer
 from bridge.errors import VaultLocked
 from bridge.journal import Retention, open_journal
 
+KEEP = Retention()
+
 
 class Opener(Protocol):
     """Opens the test's journal; opening again meets what was written before."""
 
     def __call__(
-        self, *, clock: Clock, sealer: Sealer | None = None, read_only: bool = False, keep: Retention = ...
+        self, *, clock: Clock, sealer: Sealer | None = None, read_only: bool = False, keep: Retention = KEEP
     ) -> Awaitable[Journal]: ...
 
 
@@ -29,7 +31,7 @@ def sqlite(folder: Path) -> Opener:
     """One file in the test's folder."""
 
     async def opener(
-        *, clock: Clock, sealer: Sealer | None = None, read_only: bool = False, keep: Retention = Retention()
+        *, clock: Clock, sealer: Sealer | None = None, read_only: bool = False, keep: Retention = KEEP
     ) -> Journal:
         path = folder / "journal.db"
         return await open_journal(path, clock=clock, sealer=sealer, read_only=read_only, keep=keep)

@@ -39,7 +39,6 @@ CLOUD, USB, FILE = "carelink-cloud", "medtronic-600", "carelink-csv"
 NIGHTSCOUT, TIDEPOOL = Destination("p1", "nightscout"), Destination("p1", "tidepool")
 PUMP = Device(manufacturer="Medtronic", model="MMT-1884", serial="NG1234567H", family="NGP")
 METER = Device(manufacturer="Ascensia", model="Contour Next One", serial="7800123", family="CONTOUR")
-OFFSET = timedelta(hours=1)
 
 
 def at(minutes: float = 0) -> datetime:
@@ -64,11 +63,15 @@ def envelope(kind: str, minutes: float, key: str, reader: str, more: Mapping[str
     }
 
 
-def glucose(minutes: float = 0, mgdl: int | None = 120, reader: str = CLOUD, key: str = "", **more: Any) -> SensorGlucose:
+def glucose(
+    minutes: float = 0, mgdl: int | None = 120, reader: str = CLOUD, key: str = "", **more: Any
+) -> SensorGlucose:
     return SensorGlucose(mgdl=mgdl, **envelope("sensor_glucose", minutes, key, reader, more))
 
 
-def meter(minutes: float = 0, mgdl: int = 120, reader: str = "contour-usb", key: str = "", **more: Any) -> MeterGlucose:
+def meter(
+    minutes: float = 0, mgdl: int = 120, reader: str = "contour-usb", key: str = "", **more: Any
+) -> MeterGlucose:
     return MeterGlucose(mgdl=mgdl, **envelope("meter_glucose", minutes, key, reader, {"device": METER, **more}))
 
 

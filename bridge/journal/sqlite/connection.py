@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ BUSY_S = 5.0
 
 _CACHE_KIB = 32 * 1024
 _PRIMARY_CODE = 0xFF
+_RETRY_S = 0.01
 RESTORE = "Stop the service, keep a copy of the file, then restore the last backup."
 _RIGHTS = "Check the owner and the rights of the data folder."
 
@@ -39,8 +41,22 @@ def _tune(db: sqlite3.Connection, *, read_only: bool) -> None:
     if read_only:
         db.execute("PRAGMA query_only = ON")
         return
-    db.execute("PRAGMA journal_mode = WAL")
+    _to_wal(db)
     db.execute("PRAGMA synchronous = FULL")
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """WAL for good. SQLite does not wait for the lock this takes when several open a new file at once."""
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def _standing(settled: Settled, revision: int) -> tuple[DeliveryState, int | Non
 # --- states ----------------------------------------------------------------------------------------
 
 _REOPEN = """
-UPDATE deliveries SET state = 'pending', ready_ms = 0, leased_ms = 0, attempts = 0, reason = '', since_ms = ?
+UPDATE deliveries SET state = 'pending', ready_ms = 0, attempts = 0, reason = '', since_ms = ?
 WHERE destination = ? AND record = ?
 """
 

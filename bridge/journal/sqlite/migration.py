@@ -31,12 +31,14 @@ def version(db: sqlite3.Connection) -> int:
 
 def check(db: sqlite3.Connection, path: Path, newest: int) -> None:
     """Raise JournalUnusable unless the file is empty or a journal of ours that this program knows."""
-    found = version(db)
+    with transaction(db, write=False):
+        found = version(db)
+        marked = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        empty = not found and db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
     if found > newest:
         sentence = f"The journal {path} was written by a newer version of this program (schema {found})."
         raise JournalUnusable(sentence, next_step="Install that version again, or restore a backup made before it.")
-    marked = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if not marked and (found or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
+    if not (marked or empty):
         raise JournalUnusable(f"{path} is a database of another program.", next_step="Name another data folder.")
 
 

@@ -15,12 +15,15 @@ from bridge.readers.carelink_cloud.clocks import FAR_MIN
 from bridge.readers.carelink_cloud.rows import Row
 from bridge.readers.carelink_cloud.timestamps import FOREVER, NEVER
 
-_SPRING_GAP_MIN = (50, 70)
+_SPRING_GAPS = ((60, 50, 70), (30, 32, 38))
+"""Minutes a clock is set forward, and the gap between two readings (5 min apart) in which such a change lies."""
 _JUMPS = ((60, 30), (30, 15), (15, 15))
 """Sizes by which a clock is moved, likeliest first, each with the longest pause of readings it may hide."""
 _MOST_JUMPS = 2
 _SENSOR_MIN, _SENSOR_SLACK_MIN = 5, 1.5
-_SLACK = timedelta(minutes=1)
+_JITTER = timedelta(minutes=1)
+_SLACK = timedelta(minutes=5)
+"""A pump's clock is some minutes wrong, and not by the same before and after it was set."""
 
 
 class Timeline:
@@ -87,7 +90,7 @@ def _break(run: list[Row], before: Row, after: Row | None, later: int, horizon: 
     old = [before.at(earlier), *(row.at(earlier) for row in run)]
     new = [*(row.at(later) for row in run), after.at(later) if after else horizon]
     splits = range(len(run) + 1) if new[-2] <= horizon else (len(run),)
-    fitting = [(new[split] - old[split], split) for split in splits if new[split] - old[split] >= -_SLACK]
+    fitting = [(new[split] - old[split], split) for split in splits if new[split] - old[split] >= -_JITTER]
     return min(fitting)[1] if fitting else 0
 
 
@@ -112,10 +115,15 @@ def _steps(walls: Sequence[datetime], changes: Sequence[datetime]) -> Iterator[i
         gap = (later - earlier).total_seconds() / 60
         if gap < 0:
             yield _set_back(gap)
-        elif _SPRING_GAP_MIN[0] <= gap <= _SPRING_GAP_MIN[1] and any(earlier <= at <= later for at in changes):
-            yield -60
+        elif any(earlier <= at <= later for at in changes):
+            yield -_set_forward(gap)
         else:
             yield 0
+
+
+def _set_forward(gap_min: float) -> int:
+    """Minutes a clock was set forward in a gap that holds a clock change; 0 when no real change fits."""
+    return next((step for step, shortest, longest in _SPRING_GAPS if shortest <= gap_min <= longest), 0)
 
 
 def _set_back(gap_min: float) -> int:

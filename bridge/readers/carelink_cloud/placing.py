@@ -17,6 +17,7 @@ from bridge.readers.carelink_cloud.rows import SG, TIME_CHANGE, Row
 from bridge.readers.carelink_cloud.timestamps import FOREVER, NEVER, Zone, naive_utc, server_instant
 from bridge.readers.carelink_cloud.values import whole
 
+_LATE = timedelta(minutes=2)
 _NO_HORIZON = FOREVER.replace(tzinfo=UTC)
 
 
@@ -38,7 +39,7 @@ class _Zones(dict[int, Zone]):
 
 def place(rows: Sequence[Row], clocks: Clocks, sightings: Mapping[str, Sighting], state: Mapping[str, Any]) -> Placed:
     """Place all rows of an answer (readings in the answer's order)."""
-    recognise(rows, sightings, clocks.offset_min)
+    recognise(rows, sightings, clocks)
     _give_offsets(rows, clocks, state)
     placed = _sorted_in(rows, clocks)
     _give_keys(placed, {sighting.source_key for sighting in sightings.values()})
@@ -56,18 +57,19 @@ def _give_offsets(rows: Sequence[Row], clocks: Clocks, state: Mapping[str, Any])
     changes = [row.wall for row in stamped if row.kind == TIME_CHANGE]
     readings = [row for row in stamped if row.kind == SG]
     place_readings(readings, clocks.offset_min, naive_utc(clocks.horizon), changes)
-    events = [row for row in stamped if row.new and row.kind != SG]
+    events = [row for row in stamped if row.kind != SG]
     signs = _signs(readings, clocks, state)
     if len({offset for _, offset in signs}) == 1:
         for row in events:
-            row.offset_min = clocks.offset_min
+            if row.new:
+                row.offset_min = clocks.offset_min
     else:
-        _place_events(events, Timeline(signs), clocks.offset_min, server_instant(state.get("updated_ms")))
+        _place_events(events, Timeline(signs), clocks, server_instant(state.get("updated_ms")))
 
 
 def _signs(readings: Sequence[Row], clocks: Clocks, state: Mapping[str, Any]) -> list[tuple[datetime, int]]:
     """What tells which offset was in use when: the readings, or else the last answer; and the present."""
-    present = (naive_utc(clocks.now) if clocks.now else FOREVER, clocks.offset_min or 0)
+    present = (naive_utc(clocks.now + clocks.drift) if clocks.now else FOREVER, clocks.offset_min or 0)
     if readings:
         if all(row.offset_min == clocks.offset_min for row in readings):
             return [present]
@@ -76,19 +78,21 @@ def _signs(readings: Sequence[Row], clocks: Clocks, state: Mapping[str, Any]) ->
     return [(naive_utc(seen), known_min), present] if known_min is not None and seen else [present]
 
 
-def _place_events(events: Iterable[Row], timeline: Timeline, offset_min: int, seen: datetime | None) -> None:
-    """Events around a clock change: by the stretch they fit in, in a doubled hour by what is newer than `seen`
-    (the last answer), else by the order of their list."""
+def _place_events(events: Iterable[Row], timeline: Timeline, clocks: Clocks, seen: datetime | None) -> None:
+    """Events around a clock change: by the stretch they fit in; in a doubled hour by what can be news since the
+    last answer (`seen`), else by the order of their list."""
+    horizon = naive_utc(clocks.horizon) if clocks.horizon else FOREVER
+    fresh = naive_utc(seen + clocks.drift) - _LATE if seen else NEVER
     last: dict[tuple[str, str], datetime] = {}
     for row in events:
-        offsets = timeline.offsets(row.wall)
-        if len(offsets) > 1 and seen:
-            fresh = [offset for offset in offsets if row.at(offset) > naive_utc(seen)]
-            offsets = fresh if len(fresh) == 1 else offsets
-        row.uncertain = row.uncertain or len(offsets) != 1
-        after = last.get(row.sort, NEVER)
-        row.offset_min = next((offset for offset in offsets if row.at(offset) >= after), offset_min)
-        last[row.sort] = row.at(row.offset_min)
+        if row.new:
+            offsets = [offset for offset in timeline.offsets(row.wall) if row.at(offset) <= horizon]
+            news = [offset for offset in offsets if row.at(offset) >= fresh]
+            offsets = news if len(news) == 1 else offsets
+            row.uncertain = row.uncertain or len(offsets) > 1
+            after = last.get(row.sort, NEVER)
+            row.offset_min = next((offset for offset in offsets if row.at(offset) >= after), clocks.offset_min)
+        last[row.sort] = row.at(row.stamped_offset_min)
 
 
 def _sorted_in(rows: Sequence[Row], clocks: Clocks) -> Placed:

@@ -1,7 +1,7 @@
 """Rows that were seen before: they keep the time and the key of their first sighting.
 
-A sighting's key is `<wanted source key>|<content>|<facts>`, for a row with a GUID `<GUID>|<wall stamp>|<facts>|guid`;
-facts are the arrow a reading was first shown with and `?` for an uncertain clock.
+A sighting's key is `<wanted source key>|<content>|<facts>`, and `|#2` for a twin; for a row with a GUID it is
+`<GUID>|<wall stamp>|<facts>|guid`. Facts are the arrow a reading was first shown with and `?` for an uncertain clock.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bridge.contracts import Sighting
+from bridge.model.time import EPOCH
+from bridge.readers.carelink_cloud.clocks import Clocks
 from bridge.readers.carelink_cloud.nearest import matched
 from bridge.readers.carelink_cloud.rows import SG, Row
 from bridge.readers.carelink_cloud.timestamps import WALL_EPOCH, naive_utc
@@ -22,6 +24,8 @@ _K = TypeVar("_K")
 
 
 _STAMP_LENGTH = 19
+_REACHABLE = timedelta(hours=25)
+"""What is older cannot stand in an answer; a clock set back by a day shows its stamps again."""
 
 
 @dataclass(slots=True)
@@ -47,26 +51,41 @@ def arrow_rank(trend: str) -> int:
 def remember(row: Row) -> tuple[str, Sighting]:
     """The sighting of a placed row."""
     facts = f"{row.trend}?" if row.uncertain else row.trend
-    key = f"{row.guid}|{row.stamp}|{facts}|guid" if row.guid else f"{row.key}|{row.content}|{facts}"
+    ordinal = row.source_key.removeprefix(row.key)
+    if row.guid:
+        key = f"{row.guid}|{row.stamp}|{facts}|guid{ordinal}"
+    else:
+        key = f"{row.key}|{row.content}|{facts}" + (f"|{ordinal}" if ordinal else "")
     return key, Sighting(row.time, row.source_key)
 
 
-def recognise(rows: Sequence[Row], sightings: Mapping[str, Sighting], offset_min: int | None) -> None:
+def recognise(rows: Sequence[Row], sightings: Mapping[str, Sighting], clocks: Clocks) -> None:
     """Give every row of `rows` that was seen before its first time and key (`new` becomes False).
 
     Whole window, one to one: same stamp and content first, then nearest within reach by equal content (on the
-    wall clock, then on UTC, since a server may re-stamp old rows after a clock change), then same stamp alone.
+    wall clock, then on UTC, since a server may re-stamp old rows after a clock change), then the same stamp and
+    instant with another content: what was corrected is not a new event.
     """
     if not sightings:
         return
     known = _known(sightings)
-    left_rows, left = _exact(rows, known, _row_identity, _known_identity)
+    since = (clocks.now or EPOCH) - _REACHABLE
+    gone = [one for one in known if one.time < since and not one.guid]
+    within = [one for one in known if one.time >= since or one.guid]
+    left_rows, left = _exact(rows, within, _row_identity, _known_identity)
     left_rows, left = [row for row in left_rows if not row.guid], [one for one in left if not one.guid]
     left_rows, left = _near(left_rows, left, lambda row: row.wall, lambda one: one.wall)
-    if offset_min is not None:
-        left_rows, left = _near(left_rows, left, _utc(offset_min), lambda one: naive_utc(one.time))
-    left_rows = [row for row in left_rows if row.kind != SG]
-    _exact(left_rows, left, lambda row: row.key, lambda one: one.key)
+    if clocks.offset_min is None:
+        return
+    utc = _utc(clocks.offset_min)
+    left_rows, left = _near(left_rows, left, utc, lambda one: naive_utc(one.time))
+    changed = [row for row in left_rows if row.kind != SG]
+    _exact(
+        changed,
+        left + gone,
+        lambda row: (row.key, _minute(utc(row))),
+        lambda one: (one.key, _minute(naive_utc(one.time))),
+    )
 
 
 def _known(sightings: Mapping[str, Sighting]) -> list[Known]:
@@ -84,9 +103,9 @@ def _known(sightings: Mapping[str, Sighting]) -> list[Known]:
 
 def _parsed(text: str, sighting: Sighting) -> Known | None:
     key, *rest = text.split("|")
-    guid = rest[-1:] == ["guid"]
-    if len(rest) != 2 + guid:
+    if len(rest) not in (2, 3):
         return None
+    guid = rest[-1].startswith("guid")
     kind, _, tail = key.partition(":")
     content, facts = rest[:2]
     try:
@@ -151,6 +170,10 @@ def _near(
             _settle(group[i], candidates[j])
             taken.add(id(candidates[j]))
     return [row for row in rows if row.new], [one for one in known if id(one) not in taken]
+
+
+def _minute(naive: datetime) -> datetime:
+    return naive.replace(second=0, microsecond=0)
 
 
 def _seconds(naive: datetime) -> float:

@@ -21,6 +21,7 @@ WALL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 INSTANT_LAYOUT = "2006-01-02T15:04:05.999999999Z07:00"
 WALL_LAYOUT = "2006-01-02T15:04:05"
 METADATA_BYTES = 4096
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 TYPE_NAMES = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
 TITLES = {
     "value-not-exists": "value does not exist",
@@ -296,7 +297,7 @@ def metadata(value: Any, faults: Faults) -> Any:
     clean = {name: item for name, item in value.items() if item is not None}
     if not clean:
         fault(faults, "value-empty")
-    size = len(json.dumps(clean, ensure_ascii=False, separators=(",", ":")).encode())
+    size = len(ENCODER.encode(clean).encode())
     if size > METADATA_BYTES:
         fault(faults, "size-out-of-range", f"size {size} is not less than or equal to {METADATA_BYTES}")
     return clean

@@ -290,11 +290,16 @@ async def test_limit_and_poison(sim: TidepoolSim, data: Data) -> None:
 
 async def test_a_thousand_datums_are_taken_quickly(data: Data) -> None:
     data_set = await data.create()
-    batch = [cbg(f"{index}:cbg", minute=index % 60, timezone="Europe/Helsinki") for index in range(1000)]
+    frame: dict[str, Any] = {
+        "timezone": "Europe/Helsinki", "timezoneOffset": 120, "deviceTime": "2024-03-10T14:00:00",
+        "deviceId": "MMT-1884:NG1", "trend": "constant", "trendRate": 0.4, "trendRateUnits": "mg/dL/minute",
+        "sampleInterval": 300_000, "annotations": [{"code": "clock/uncertain"}],
+    }  # fmt: skip
+    batch = [cbg(f"{index}:cbg", minute=index % 60, **frame) for index in range(1000)]
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         assert (await data.post(data_set, *batch)).status == 200
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.06
-    print(f"1000 datums: {min(took) * 1000:.0f} ms")  # noqa: T201
+        took.append(time.process_time() - start)
+    assert min(took) < 0.15
+    print(f"1000 datums: {min(took) * 1000:.0f} ms")
