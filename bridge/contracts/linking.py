@@ -168,7 +168,8 @@ class Linking(Protocol):
     ) -> Step | Authorise | Hold | Grant:
         """The next step, or the grant. `settings` are the plug-in's current ones (a simulator's addresses, a
         client id) and `installation`, the installation's short id. `session` has no credential before
-        `authorised` is in `answers`; until then it reaches any https host and loop-back. Raises Refused for an answer that does not fit, saying what to do next."""
+        `authorised` is in `answers`; until then it reaches any https host and loop-back. Raises Refused
+        for an answer that does not fit, saying what to do next."""
         ...
 
     async def check(self, session: Session, settings: Mapping[str, Any]) -> Health:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from bridge.errors import JournalUnusable
@@ -43,16 +43,11 @@ def restore_journal(source: Path, target: Path) -> None:
 def _opened(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise JournalUnusable(f"There is no journal at {path}.", next_step="Name the file that holds it.")
-    db = connect(path, read_only=True)
-    try:
-        _check_whole(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _check_whole(db: sqlite3.Connection, path: Path) -> None:
-    check(db, path, max(schema_files()))
-    if not version(db):
-        raise JournalUnusable(f"{path} is empty.", next_step="Name the file that holds the journal.")
+    with ExitStack() as undo:
+        db = connect(path, read_only=True)
+        undo.callback(db.close)
+        check(db, path, max(schema_files()))
+        if version(db):
+            undo.pop_all()
+            return db
+    raise JournalUnusable(f"{path} is empty.", next_step="Name the file that holds the journal.")

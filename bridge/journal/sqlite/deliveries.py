@@ -264,10 +264,11 @@ def states(db: sqlite3.Connection, destination: Destination, ids: Collection[str
     if ledger is None:
         return {}
     numbers = resolved(db, ledger.profile, ids)
-    asked = (
-        "SELECT record, state FROM deliveries WHERE destination = ? AND record IN (SELECT value FROM json_each(?))"
+    rows = db.execute(
+        "SELECT record, state FROM deliveries WHERE destination = ? AND record IN (SELECT value FROM json_each(?))",
+        (ledger.destination, listed(numbers.values())),
     )
-    found = dict(db.execute(asked, (ledger.destination, listed(numbers.values()))).fetchall())
+    found = dict(rows.fetchall())
     return {name: DeliveryState(found[n]) for name, n in numbers.items() if n in found}
 
 

@@ -32,7 +32,7 @@ SELECT r.n FROM json_each(?3) w CROSS JOIN records r ON r.profile = ?2 AND r.kin
  AND r.wall_ms BETWEEN json_extract(w.value, '$[1]') AND json_extract(w.value, '$[2]')
 """
 _HELD = """
-SELECT r.n, r.body, r.rank, r.reader, a.alias, a.reader
+SELECT r.n, r.body, r.rank, r.reader, a.reader
 FROM json_each(?) j CROSS JOIN records r ON r.n = j.value LEFT JOIN aliases a ON a.record = r.n
 """
 _ITEMS = """
@@ -96,11 +96,12 @@ def _nearby(
     in_batch = {n for n, _ in known.values()}
     near = {n for (n,) in db.execute(_NEAR, (times, profile, walls))} - in_batch
     items = _items(db, profile, [each.record.id for each in unknown], times)
-    devices = (
-        db.execute("SELECT family, serial FROM devices WHERE profile = ?", (profile,)).fetchall() if near else []
-    )
-    fresh = [(each.record.device.family, each.record.device.serial) for each in unknown] if near else []
-    return Nearby(by_name, _held(db, near), items, Devices([*devices, *fresh]))
+    return Nearby(by_name, _held(db, near), items, _devices(db, profile, unknown) if near else Devices(()))
+
+
+def _devices(db: sqlite3.Connection, profile: int, unknown: Sequence[Seen]) -> Devices:
+    known = db.execute("SELECT family, serial FROM devices WHERE profile = ?", (profile,)).fetchall()
+    return Devices([*known, *((each.record.device.family, each.record.device.serial) for each in unknown)])
 
 
 def _windows(moments: Iterable[tuple[str, int]]) -> list[tuple[str, int, int]]:
@@ -121,10 +122,9 @@ def _held(db: sqlite3.Connection, numbers: Collection[int]) -> list[Held]:
 
 
 def _one_held(n: int, rows: list[tuple[Any, ...]]) -> Held:
-    body, best, reader = rows[0][:3]
-    record = from_json(body)
-    aliases = [(name, by) for *_, name, by in rows if name is not None]
-    return Held(n, record, best, frozenset({reader, *(by for _, by in aliases)}))
+    body, best, first, _ = rows[0]
+    later = {reader for *_, reader in rows if reader is not None}
+    return Held(n, from_json(body), best, frozenset({first, *later}))
 
 
 def _items(db: sqlite3.Connection, profile: int, names: Iterable[str], windows: str) -> list[StoredItem]:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -55,25 +56,22 @@ async def open_journal(
     Raises JournalUnusable with the next step, or Transient while another process keeps the file locked.
     """
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-    try:
+    with ExitStack() as undo:
+        undo.callback(thread.shutdown, wait=False)
         db = await asyncio.get_running_loop().run_in_executor(thread, partial(_opened, path, read_only=read_only))
-    except BaseException:
-        thread.shutdown(wait=False)
-        raise
+        undo.pop_all()
     return SqliteJournal(path, db, thread, clock, sealer, keep)
 
 
 def _opened(path: Path, *, read_only: bool) -> sqlite3.Connection:
     if read_only and not path.is_file():
         raise JournalUnusable(f"There is no journal at {path} yet.", next_step="Start the service once.")
-    with plain_errors(path):
+    with plain_errors(path), ExitStack() as undo:
         db = connect(path, read_only=read_only)
-        try:
-            _prepare(db, path, read_only=read_only)
-        except BaseException:
-            db.close()
-            raise
-        return db
+        undo.callback(db.close)
+        _prepare(db, path, read_only=read_only)
+        undo.pop_all()
+    return db
 
 
 def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
