@@ -60,17 +60,15 @@ SELECT ?, r.n, r.time_ms, 'pending', 0, ? FROM records r WHERE r.profile = ?
 """
 _FAN_OUT = """
 INSERT INTO deliveries (destination, record, time_ms, state, ready_ms, since_ms)
-SELECT ?, r.n, r.time_ms, 'pending', 0, ? FROM records r WHERE r.n >= ?
+SELECT d.n, r.n, r.time_ms, 'pending', 0, ? FROM destinations d CROSS JOIN records r
+WHERE d.profile = ? AND d.active AND r.n >= ?
 """
 
 
-def fan_out(db: sqlite3.Connection, profile: int, first: int, now_ms: int) -> None:
-    """Pending deliveries of the records numbered `first` and above, which are all the profile's."""
-    for (destination,) in db.execute(
-        "SELECT n FROM destinations WHERE profile = ? AND active", (profile,)
-    ).fetchall():
-        made = db.execute(_FAN_OUT, (destination, now_ms, first)).rowcount
-        tallies.shift(db, destination, Counter(), Counter(pending=made))
+def fan_out(db: sqlite3.Connection, profile: int, first: int, number: int, now_ms: int) -> None:
+    """Pending deliveries of the `number` records numbered from `first` on, which are all the profile's."""
+    db.execute(_FAN_OUT, (now_ms, profile, first))
+    tallies.add_pending(db, profile, number)
 
 
 # --- the round of a deliverer ----------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.contracts import Appended, Batch, StoredItem
@@ -91,8 +91,7 @@ def _nearby(
     by_number = {held.key: held for held in _held(db, {known[each.record.id][0] for each in changed})}
     by_name = {each.record.id: by_number[known[each.record.id][0]] for each in changed}
     records = [each.record for each in unknown] + [held.record for held in by_number.values()]
-    times = listed(_windows((record.kind, to_ms(record.time)) for record in records))
-    walls = listed(_windows((record.kind, wall) for record in records if (wall := wall_ms(record)) is not None))
+    times, walls = _windows(records)
     in_batch = {n for n, _ in known.values()}
     near = {n for (n,) in db.execute(_NEAR, (times, profile, walls))} - in_batch
     items = _items(db, profile, [each.record.id for each in unknown], times)
@@ -104,12 +103,21 @@ def _devices(db: sqlite3.Connection, profile: int, unknown: Sequence[Seen]) -> D
     return Devices([*known, *((each.record.device.family, each.record.device.serial) for each in unknown)])
 
 
-def _windows(moments: Iterable[tuple[str, int]]) -> list[tuple[str, int, int]]:
-    by_kind = defaultdict[str, list[int]](list)
-    for kind, moment in moments:
-        if kind in TOLERANCES:
-            by_kind[kind].append(moment)
-    return [(kind, *span) for kind, times in by_kind.items() for span in around(times, TOLERANCES[kind].within_ms)]
+def _windows(records: Iterable[Record]) -> tuple[str, str]:
+    """Where another sighting of these records can be, by time and by wall clock, as list parameters."""
+    times, walls = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for record in records:
+        if record.kind in TOLERANCES:
+            times[record.kind].append(to_ms(record.time))
+            if (wall := wall_ms(record)) is not None:
+                walls[record.kind].append(wall)
+    return _listed_windows(times), _listed_windows(walls)
+
+
+def _listed_windows(moments: Mapping[str, Iterable[int]]) -> str:
+    return listed(
+        (kind, *span) for kind, each in moments.items() for span in around(each, TOLERANCES[kind].within_ms)
+    )
 
 
 def _held(db: sqlite3.Connection, numbers: Collection[int]) -> list[Held]:
@@ -159,7 +167,7 @@ def _insert(db: sqlite3.Connection, profile: int, new: Sequence[New], now_ms: in
     first = db.execute("SELECT coalesce(max(n), 0) + 1 FROM records").fetchone()[0]
     numbered = list(enumerate(new, first))
     db.executemany(_INSERT, [_row(n, profile, each) for n, each in numbered])
-    deliveries.fan_out(db, profile, first, now_ms)
+    deliveries.fan_out(db, profile, first, len(new), now_ms)
     if named := [(profile, target, n) for n, each in numbered for target in targets(each.record)]:
         db.executemany(_LINK, named)
     if renamed := [

@@ -19,6 +19,16 @@ def shift(db: sqlite3.Connection, destination: int, left: Counter[str], reached:
     )
 
 
+def add_pending(db: sqlite3.Connection, profile: int, number: int) -> None:
+    """So many new pending deliveries in every active ledger of a profile."""
+    db.execute(
+        "INSERT INTO tallies (destination, state, count)"
+        " SELECT n, 'pending', ? FROM destinations WHERE profile = ? AND active"
+        " ON CONFLICT (destination, state) DO UPDATE SET count = count + excluded.count",
+        (number, profile),
+    )
+
+
 def counts(db: sqlite3.Connection) -> defaultdict[int, dict[DeliveryState, int]]:
     """Every state of every ledger, also with 0."""
     found = defaultdict[int, dict[DeliveryState, int]](lambda: dict.fromkeys(DeliveryState, 0))

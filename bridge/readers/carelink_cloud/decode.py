@@ -65,11 +65,11 @@ def _taken_up(capture: Capture, memory: Memory, patient: Mapping[str, Any], cloc
         rows = RowsRead(state={name: memory.state[name] for name in ROW_STATE if name in memory.state})
     else:
         rows = read_rows(patient, clocks, memory, maker, digest)
-    mode, changed = _mode(patient, clocks, memory.state, rows.mode)
+    modes, changed = _mode(patient, clocks, memory.state, rows.mode)
     records = rows.records + _present(maker, rows, [status_row(patient, clocks), changed])
-    records.sort(key=attrgetter("time"))
+    records.sort(key=attrgetter("time", "id"))
     updated_ms = to_ms(clocks.updated_at) if clocks.updated_at and clocks.offset_min is not None else None
-    state = {**clocks.remembered(memory.state), **rows.state, "mode": mode}
+    state = {**clocks.remembered(memory.state), **rows.state, **modes}
     state["updated_ms"] = memory.state.get("updated_ms") if updated_ms is None else updated_ms
     decoded = Decoded(
         records,
@@ -94,16 +94,19 @@ def _stand_as_they_stood(digest: str | None, clocks: Clocks, state: Mapping[str,
 
 def _mode(
     patient: Mapping[str, Any], clocks: Clocks, state: Mapping[str, Any], marked: str | None
-) -> tuple[str | None, Row | None]:
-    """The mode to remember, and the row of a change that no marker told. At first sight there is no change."""
+) -> tuple[dict[str, Any], Row | None]:
+    """The modes to remember, and the row of a change that no marker told. At first sight there is no change.
+
+    A marker may come before or with the status that shows the same change: `told_mode` waits for it.
+    """
     before, shown = text(state.get("mode")), read_mode(patient)
-    if before is None or shown is None:
-        return shown or before, None
-    before = marked or before
-    if shown == before:
-        return shown, None
+    told = marked or text(state.get("told_mode"))
+    if shown is None or shown == before:
+        return {"mode": before, "told_mode": told}, None
+    if before is None or shown == told:
+        return {"mode": shown}, None
     row = mode_row(shown, clocks)
-    return (shown if row else before), row
+    return {"mode": shown if row else before, "told_mode": told}, row
 
 
 def _present(maker: Maker, rows: RowsRead, present: Sequence[Row | None]) -> list[Record]:

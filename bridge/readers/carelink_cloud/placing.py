@@ -104,7 +104,7 @@ def _sorted_in(rows: Sequence[Row], clocks: Clocks) -> Placed:
             if row.offset_min is None:
                 placed.waiting.append(row)
                 continue
-            row.device_time = row.wall
+            row.device_time = row.wall.replace(microsecond=0) if row.wall.microsecond else row.wall
             row.time = zones[row.offset_min].utc(row.wall)
             if row.time > horizon:
                 placed.ahead.append(row)

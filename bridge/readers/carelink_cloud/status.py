@@ -65,7 +65,7 @@ def _at_upload(
     wall = updated.replace(tzinfo=None) + timedelta(minutes=offset or 0)
     row = Row("STATUS", wall, model=model, body=body)
     row.time, row.source_key, row.offset_min = updated.astimezone(UTC), source_key, offset
-    row.device_time = None if offset is None else wall
+    row.device_time = None if offset is None else wall.replace(microsecond=0)
     return row
 
 

@@ -69,7 +69,7 @@ def test_a_thousand_datums_are_checked_quickly() -> None:
             problems(datum)
         took.append(time.process_time() - start)
     print(f"1000 datums checked: {min(took) * 1000:.0f} ms")
-    assert min(took) < 0.12
+    assert min(took) < 0.5
 
 
 # --- fuzz ------------------------------------------------------------------------------------------

@@ -232,8 +232,8 @@ def test_an_answer_costs_little() -> None:
     for _ in range(12):
         clock.advance(300)
         fresh_s.append(_cost_s(sim))
-    assert sorted(fresh_s)[len(fresh_s) // 2] < 0.008
-    assert min(_cost_s(sim) for _ in range(50)) < 0.001
+    assert sorted(fresh_s)[len(fresh_s) // 2] < 0.04  # a guard against a new loop, not a measurement
+    assert min(_cost_s(sim) for _ in range(50)) < 0.005
 
 
 def _cost_s(sim: CareLinkSim) -> float:

@@ -301,5 +301,5 @@ async def test_a_thousand_datums_are_taken_quickly(data: Data) -> None:
         start = time.process_time()
         assert (await data.post(data_set, *batch)).status == 200
         took.append(time.process_time() - start)
-    assert min(took) < 0.15
+    assert min(took) < 0.5
     print(f"1000 datums: {min(took) * 1000:.0f} ms")

@@ -146,7 +146,9 @@ def test_timestamp_forms(case: dict[str, Any]) -> None:
 def test_single_markers(case: dict[str, Any]) -> None:
     expect = case["expect"]
     at = from_text(expect["utc"])
-    document = payload(at + timedelta(hours=1), offset=timedelta(minutes=case["offset_minutes"]), markers=[case["marker"]])
+    document = payload(
+        at + timedelta(hours=1), offset=timedelta(minutes=case["offset_minutes"]), markers=[case["marker"]]
+    )
     found = decoded_of(document)
     records = [record for record in found.records if record.kind != "pump_status"]
     if expect.get("unknown"):
@@ -215,7 +217,7 @@ def test_the_catalogue_knows_every_listed_id() -> None:
         ("alert-kinds-cgm.csv", ALERTS, "kind"),
         ("alarm-codes-paradigm.csv", PARADIGM_ALARMS, "code"),
     ):
-        rows = list(csv.DictReader(vectors.path(CLOUD, name).open(encoding="utf-8")))
+        rows = list(csv.DictReader(vectors.path(CLOUD, name).read_text("utf-8").splitlines()))
         assert {row[key] for row in rows} == set(table)
         for row in rows:
             entry = table[row[key]]
