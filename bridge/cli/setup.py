@@ -84,19 +84,13 @@ def check(context: typer.Context) -> None:
 
 
 def credentials(context: typer.Context) -> None:
-    """What the vault holds: scopes, age, expiry; never a secret."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """What the vault holds: state, age, expiry, hosts, scopes; never a secret."""
     now = datetime.now(UTC).timestamp()
-    table = Table("name", "age", "expires", "state", "hosts", "scopes", box=None)
     for held in open_vault(context.obj).describe(now):
-        expires = "-" if held.expires_at is None else _span(held.expires_at - now)
-        table.add_row(
-            held.name, "-" if held.age_s is None else _span(held.age_s), expires, str(held.state),
-            "\n".join(held.hosts), "\n".join(held.scopes),
-        )  # fmt: skip
-    Console().print(table)
+        age = "" if held.age_s is None else f", {_span(held.age_s)} old"
+        expires = "" if held.expires_at is None else f", access for {_span(held.expires_at - now)}"
+        print(f"{held.name}: {held.state}{age}{expires} {held.reason}".rstrip())
+        print(f"  hosts:  {' '.join(held.hosts)}\n  scopes: {' '.join(held.scopes)}")
 
 
 def _span(seconds: float) -> str:

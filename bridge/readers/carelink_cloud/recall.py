@@ -63,29 +63,43 @@ def recognise(rows: Sequence[Row], sightings: Mapping[str, Sighting], clocks: Cl
     """Give every row of `rows` that was seen before its first time and key (`new` becomes False).
 
     Whole window, one to one: same stamp and content first, then nearest within reach by equal content (on the
-    wall clock, then on UTC, since a server may re-stamp old rows after a clock change), then the same stamp and
-    instant with another content: what was corrected is not a new event.
+    wall clock, then on UTC; the other way round when the server has re-stamped its rows after a clock change),
+    then the same stamp and instant with another content: what was corrected is not a new event.
     """
     if not sightings:
         return
     known = _known(sightings)
-    since = (clocks.now or EPOCH) - _REACHABLE
-    gone = [one for one in known if one.time < since and not one.guid]
-    within = [one for one in known if one.time >= since or one.guid]
-    left_rows, left = _exact(rows, within, _row_identity, _known_identity)
+    left_rows, left = _exact(rows, known, lambda row: row.guid, lambda one: one.key if one.guid else None)
     left_rows, left = [row for row in left_rows if not row.guid], [one for one in left if not one.guid]
-    left_rows, left = _near(left_rows, left, lambda row: row.wall, lambda one: one.wall)
     if clocks.offset_min is None:
+        _on_the_wall(left_rows, left, clocks)
         return
     utc = _utc(clocks.offset_min)
-    left_rows, left = _near(left_rows, left, utc, lambda one: naive_utc(one.time))
+    if _restamped(left_rows, left, utc):
+        left_rows, left = _near(left_rows, left, utc, _known_utc)
+        left_rows, left = _on_the_wall(left_rows, left, clocks)
+    else:
+        left_rows, left = _on_the_wall(left_rows, left, clocks)
+        left_rows, left = _near(left_rows, left, utc, _known_utc)
     changed = [row for row in left_rows if row.kind != SG]
-    _exact(
-        changed,
-        left + gone,
-        lambda row: (row.key, _minute(utc(row))),
-        lambda one: (one.key, _minute(naive_utc(one.time))),
-    )
+    _exact(changed, left, lambda row: (row.key, _minute(utc(row))), lambda one: (one.key, _minute(_known_utc(one))))
+
+
+def _on_the_wall(rows: Sequence[Row], known: Sequence[Known], clocks: Clocks) -> tuple[list[Row], list[Known]]:
+    """Match by what the pump's clock showed. What is older than any answer takes no part."""
+    since = (clocks.now or EPOCH) - _REACHABLE
+    gone = [one for one in known if one.time < since]
+    left_rows, left = _exact(rows, [one for one in known if one.time >= since], _row_identity, _known_identity)
+    left_rows, left = _near(left_rows, left, lambda row: row.wall, lambda one: one.wall)
+    return left_rows, left + gone
+
+
+def _restamped(rows: Sequence[Row], known: Sequence[Known], utc: Callable[[Row], datetime]) -> bool:
+    """Whether more rows are known by their instant under today's clock than by their stamp."""
+    walls = {(one.sort, one.content, _minute(one.wall)) for one in known}
+    instants = {(one.sort, one.content, _minute(_known_utc(one))) for one in known}
+    by_wall = sum((row.sort, row.content, _minute(row.wall)) in walls for row in rows)
+    return sum((row.sort, row.content, _minute(utc(row))) in instants for row in rows) > by_wall
 
 
 def _known(sightings: Mapping[str, Sighting]) -> list[Known]:
@@ -125,11 +139,15 @@ def _settle(row: Row, one: Known) -> None:
 
 
 def _row_identity(row: Row) -> str:
-    return row.guid or f"{row.key}|{row.content}"
+    return f"{row.key}|{row.content}"
 
 
 def _known_identity(one: Known) -> str:
-    return one.key if one.guid else f"{one.key}|{one.content}"
+    return f"{one.key}|{one.content}"
+
+
+def _known_utc(one: Known) -> datetime:
+    return naive_utc(one.time)
 
 
 def _utc(offset_min: int) -> Callable[[Row], datetime]:
