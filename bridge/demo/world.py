@@ -54,6 +54,7 @@ async def started(
     carelink = CareLinkSim(people, clock.now, seed=seed, auto_consent=CARER, marker_jitter_s=marker_jitter_s)
     sites = {person.username: NightscoutSim(SITE_SECRET, _SiteClock(clock)) for person in people}
     tidepool = TidepoolSim(now=clock.now)
+    tidepool.tokens.refuse_reuse = False  # as the published development realm has it
     tidepool.add_client(TIDEPOOL_CLIENT, TIDEPOOL_REDIRECT)
     for person in people:
         tidepool.add_account(

@@ -48,6 +48,8 @@ class Sink:
     called: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by what may cut a back-off short: a person did something."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first look is over, whatever came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Engine:
             await sink.deliverer.open()
             if counts.get(destination, {}).get(DeliveryState.ACCEPTED, 0):
                 sink.ready.set()
+                sink.looked.set()
 
     async def run(self) -> None:
         """Serve until cancelled; then stop the loops and hand leases back."""
@@ -135,9 +138,9 @@ class Engine:
             )  # fmt: skip
             await self._wait({source.wake}, source.poller.wait_s(done))
 
-    async def _after_adoption(self, profile: str, deadline_s: float = 60.0) -> None:
-        """Rows take the identifiers found at the destinations, where those answer in time."""
-        waiting = [sink.ready.wait() for d, sink in self.sinks.items() if d.profile == profile]
+    async def _after_adoption(self, profile: str, deadline_s: float = 30.0) -> None:
+        """Rows take the identifiers found at the destinations; a destination that cannot answer holds up nobody."""
+        waiting = [sink.looked.wait() for d, sink in self.sinks.items() if d.profile == profile]
         if waiting:
             tasks = [asyncio.ensure_future(each) for each in waiting]
             await asyncio.wait(tasks, timeout=deadline_s)
@@ -174,7 +177,9 @@ class Engine:
         """With an empty ledger, look through the destination first; an outage is waited out."""
         failures = 0
         while not sink.ready.is_set():
-            if await adopt_stored(self.journal, sink.adapter, destination, self._clock.now()):
+            found = await adopt_stored(self.journal, sink.adapter, destination, self._clock.now())
+            sink.looked.set()
+            if found:
                 sink.ready.set()
                 return
             failures += 1

