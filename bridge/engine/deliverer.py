@@ -188,6 +188,7 @@ class Deliverer:
             slots = {doc.slot() for doc in waiting} | {_ledger_slot(doc, known) for doc in waiting}
             taken |= await self._journal.slots(self.destination, {slot for slot in slots if slot is not None})
             ready, waiting = stepped(waiting, known, taken)
+            known = {}  # whose own place is gone takes the next free one like a new one
             placed += ready
             taken |= {slot: doc.key for doc in ready if (slot := doc.slot()) is not None}
             if not waiting:

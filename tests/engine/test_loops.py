@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from bridge.contracts import Batch, Decoded, Destination, Document, LedgerDocument, Memory, Outcome, Verdict
+from bridge.contracts import (
+    Batch,
+    Decoded,
+    Destination,
+    Document,
+    LedgerDocument,
+    Memory,
+    Outcome,
+    Settlement,
+    Verdict,
+)
 from bridge.engine.deliverer import Deliverer, Phase
 from bridge.engine.lock import engine_lock
 from bridge.engine.poller import Poller
@@ -24,7 +35,7 @@ from bridge.errors import (
 )
 from bridge.journal import open_journal
 from bridge.model.health import Health, State
-from tests.engine.test_planning import _carbs, _desired, _document
+from tests.engine.test_planning import _booked, _carbs, _desired, _document
 from tests.support.clock import FakeClock
 
 SITE = Destination("p1", "site")
@@ -161,3 +172,17 @@ def test_the_second_engine_refuses_and_names_the_first(tmp_path: Path) -> None:
             pass
     with engine_lock(tmp_path, "demo"):
         pass
+
+
+async def test_a_document_whose_place_was_taken_steps_on(tmp_path: Path) -> None:
+    """The ledger knows an instant for it (a lost journal, a changed event type), but another holds the slot."""
+    clock = FakeClock()
+    journal = await open_journal(tmp_path / "j.db", clock=clock)
+    await journal.register([SITE])
+    await journal.append(Batch("p1", "carelink-cloud", clock.now(), Health(), Decoded([_carbs("a"), _carbs("b")])))
+    deliverer = Deliverer(journal, Adapter(), SITE, clock, Random(1))  # type: ignore[arg-type]
+    holder, other = _document("a", slot_group="g"), _document("b", slot_group="g")
+    await journal.settle(SITE, Settlement(documents=[replace(_booked(holder), slot=holder.slot())]))
+    placed = await deliverer._placed([other], {"b": _booked(other)})
+    assert [(doc.key, doc.instant_ms) for doc in placed] == [("b", 1001)]
+    await journal.close()
