@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -19,8 +19,8 @@ import aiohttp
 from adapters.nightscout import NightscoutAdapter
 from benchmarks.appending import batch, readings
 from benchmarks.table import Row, at_least
-from bridge.contracts import Destination, Setup, StaticToken
-from bridge.credentials import Entry, Sessions, Vault, create_key, http_client
+from bridge.contracts import Destination, Linking, Setup, StaticToken
+from bridge.credentials import Entry, Linked, PendingAuthorisation, Sessions, Vault, Walk, create_key, http_client
 from bridge.engine.clock import SystemClock
 from bridge.engine.deliverer import Deliverer
 from bridge.journal import open_journal
@@ -44,18 +44,25 @@ def server(*arguments: str) -> Iterator[str]:
         process.wait(10)
 
 
+async def linked(
+    name: str, linking: Linking, own: Mapping[str, str], answers: Mapping[str, str], sessions: Sessions
+) -> None:
+    """Walk a plug-in's linking with known answers; a browser's part is played by asking the simulated page."""
+    walk = Walk(name, linking, own, sessions)
+    while not isinstance(asked := await walk.step(), Linked):
+        if isinstance(asked, PendingAuthorisation):
+            page = await sessions.open().request("GET", asked.url)
+            walk.answer("redirect", page.headers["location"])
+        else:
+            walk.answer(asked.key, answers[asked.key])
+
+
 async def _token(url: str, secret: str) -> str:
     """A token as linking makes it."""
-    from bridge.credentials import Linked, Walk
-
     with tempfile.TemporaryDirectory() as name:
         vault = Vault(Path(name), create_key(Path(name), {}))
         sessions = Sessions(vault, http_client(), SystemClock())
-        walk = Walk("site", NightscoutAdapter.linking, {}, sessions)
-        asked = await walk.step()
-        while not isinstance(asked, Linked):
-            walk.answer(asked.key, url if asked.key == "url" else secret)  # type: ignore[union-attr]
-            asked = await walk.step()
+        await linked("site", NightscoutAdapter.linking, {}, {"url": url, "credential": secret}, sessions)
         credential = vault.load("site").credential
         await sessions.close()
         assert isinstance(credential, StaticToken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import subprocess
@@ -12,32 +13,36 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from benchmarks.delivering import server
+from adapters.nightscout import NightscoutAdapter
+from benchmarks.delivering import linked, server
 from benchmarks.table import Row, absolute
-from bridge.contracts import OAuthToken, StaticToken
-from bridge.credentials import Entry, Vault, create_key
+from bridge.credentials import Sessions, Vault, create_key, http_client
+from bridge.engine.clock import SystemClock
+from bridge.readers.carelink_cloud import CareLinkCloudReader
 from bridge.readers.carelink_cloud.phase import Phase
+from bridge.simulators.__main__ import NIGHTSCOUT_SECRET
+from bridge.simulators.carelink_cloud import CARER
 
 MEMORY = {1: 80, 100: 120, 1000: 300}
 
 
-def _folder(folder: Path, carelink: str, site: str, people: int) -> None:
-    """Settings and credentials of that many people. The tokens open nothing: what counts is the engine's own weight."""
+async def _folder(folder: Path, carelink: str, site: str, people: int) -> None:
+    """That many people behind one carer's account, all mirrored to one site."""
     vault = Vault(folder, create_key(folder, {}))
+    sessions = Sessions(vault, http_client(), SystemClock())
+    own = {"discovery_url": f"{carelink}/connect/carepartner/v13/discover/android"}
+    await linked(
+        "carer", CareLinkCloudReader.linking, own, {"region": "EU", "way": "browser", "patient": "all"}, sessions
+    )
+    await linked("site", NightscoutAdapter.linking, {}, {"url": site, "credential": NIGHTSCOUT_SECRET}, sessions)
+    await sessions.close()
     lines = ['installation = "bench"', "[service]", "port = 0"]
-    hosts = (carelink.split("://")[1], site.split("://")[1])
     for number in range(1, people + 1):
-        later = time.time() + 86400
-        token = OAuthToken("client", f"{carelink}/oauth/token", f"access-{number}", f"refresh-{number}", later)
-        vault.store(f"c{number}", Entry("carelink-cloud", token, hosts, (), 1.0))
-        vault.store(
-            f"n{number}", Entry("nightscout", StaticToken(f"bench-{number:016x}", "api-secret"), hosts, (), 1.0)
-        )
         lines += [
-            f"[profiles.p{number}.readers.carelink-cloud]", f'credential = "c{number}"', 'region = "EU"',
-            'role = "patient"', f'username = "patient{number}"',
-            f'discovery_url = "{carelink}/connect/carepartner/v13/discover/android"',
-            f"[profiles.p{number}.destinations.nightscout]", f'credential = "n{number}"', f'url = "{site}"',
+            f"[profiles.p{number}.readers.carelink-cloud]", 'credential = "carer"', 'region = "EU"',
+            'role = "carepartner"', f'username = "{CARER}"', f'patient = "patient{number}"',
+            f'discovery_url = "{own["discovery_url"]}"',
+            f"[profiles.p{number}.destinations.nightscout]", 'credential = "site"', f'url = "{site}"',
         ]  # fmt: skip
     (folder / "glucobridge.toml").write_text("\n".join(lines))
 
@@ -48,33 +53,30 @@ def _run(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def memory_mb(people: int, settle_s: float = 8.0) -> float:
+def _lives(people: int, deadline_s: float) -> tuple[float, float]:
+    """(seconds from process start to the first read, resident MB once everybody was read and delivered)."""
     import psutil
 
-    with server("carelink") as carelink, server("nightscout") as site, tempfile.TemporaryDirectory() as name:
-        _folder(Path(name), carelink, site, people)
-        process = _run(Path(name))
-        try:
-            time.sleep(settle_s + people / 50)
-            assert process.poll() is None
-            return psutil.Process(process.pid).memory_info().rss / 1e6
-        finally:
-            process.kill()
-            process.communicate()
-
-
-def first_poll_s() -> float:
-    """From process start to the log line of the first read."""
-    with server("carelink") as carelink, server("nightscout") as site, tempfile.TemporaryDirectory() as name:
-        _folder(Path(name), carelink, site, 1)
+    with (
+        server("carelink", "--people", str(people)) as carelink,
+        server("nightscout") as site,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        asyncio.run(_folder(Path(name), carelink, site, people))
         began = time.perf_counter()
         process = _run(Path(name))
+        assert process.stderr is not None
+        first, delivered = 0.0, set[str]()
         try:
-            assert process.stderr is not None
             for line in process.stderr:
-                if '"event": "read"' in line:
-                    return time.perf_counter() - began
-            raise AssertionError("no read")
+                event = json.loads(line)
+                first = first or (time.perf_counter() - began if event["event"] == "read" else 0.0)
+                if event["event"] == "delivered":
+                    delivered.add(event["profile"])
+                if len(delivered) == people or time.perf_counter() - began > deadline_s:
+                    break
+            assert len(delivered) == people, f"{len(delivered)} of {people} delivered in {deadline_s} s"
+            return first, psutil.Process(process.pid).memory_info().rss / 1e6
         finally:
             process.kill()
             process.communicate()
@@ -106,13 +108,10 @@ def freshness(hours: int = 240, seed: int = 1) -> tuple[float, float, float]:
 
 def rows() -> list[Row]:
     median, p95, requests = freshness()
-    found = [
-        absolute(f"resident memory, {people} profiles", memory_mb(people), "MB", aim)
-        for people, aim in MEMORY.items()
-    ]
-    found.append(
-        absolute("process start to first poll", statistics.median(first_poll_s() for _ in range(3)), "s", 1.5)
-    )
+    lives = {people: _lives(people, 60 + people) for people in MEMORY}
+    found = [absolute(f"resident memory, {n} profiles", lives[n][1], "MB", aim) for n, aim in MEMORY.items()]
+    firsts = [lives[1][0], *(_lives(1, 60)[0] for _ in range(2))]
+    found.append(absolute("process start to first poll", statistics.median(firsts), "s", 1.5))
     found.append(absolute(f"freshness, median (p95 {p95:.0f} s)", median, "s", 40))
     found.append(absolute("requests an hour", requests, "/h", 14))
     return found

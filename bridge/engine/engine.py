@@ -24,6 +24,8 @@ IDLE_S = 30.0
 TICK_S = 1.0
 RECONCILE_S = 24 * 3600.0
 COMPACT_S = 3600.0
+PASSES, ROUNDS = 8, 32
+"""So many at one time: what a pass or a round holds in memory bounds the process, not the number of people."""
 SPREAD_S = 0.02
 """Starts are spread by this much per source, so that a thousand people do not ask in one second."""
 
@@ -85,6 +87,7 @@ class Engine:
         self.sources = [Source(self._poller(profile, reader)) for profile, reader in readers]
         self._supervisor = Supervisor(clock, self._crashed)
         self.crashes = 0
+        self._passes, self._rounds = asyncio.Semaphore(PASSES), asyncio.Semaphore(ROUNDS)
 
     def _poller(self, profile: str, reader: Reader) -> Poller:
         sinks = [sink for destination, sink in self.sinks.items() if destination.profile == profile]
@@ -131,7 +134,8 @@ class Engine:
         await self._clock.sleep(self._random.uniform(0, SPREAD_S * index))
         await self._after_adoption(source.poller.profile)
         while True:
-            done = await source.poller.once()
+            async with self._passes:
+                done = await source.poller.once()
             _log.info(
                 "read", profile=source.poller.profile, reader=source.poller.reader.name,
                 state=str(done.health.state), new=done.new, revised=done.revised,
@@ -150,7 +154,8 @@ class Engine:
     async def _deliver(self, destination: Destination, sink: Sink) -> None:
         await self.adopt(destination, sink)
         while True:
-            done = await sink.deliverer.round()
+            async with self._rounds:
+                done = await sink.deliverer.round()
             if done.leased:
                 self._report(destination, done)
                 continue

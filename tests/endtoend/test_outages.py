@@ -94,7 +94,7 @@ async def test_a_lost_acknowledgement_doubles_nothing(tmp_path: Path, name: str)
 async def test_the_same_payload_again_and_again_with_moved_markers(tmp_path: Path) -> None:
     """The phone has gone offline: the cloud repeats what it has, every marker moved by up to 30 s each time."""
     clock, times = FakeClock(EVENING), 1000 if LONG else 25
-    quiet = [(EVENING, EVENING + timedelta(days=2))]
+    quiet = [(EVENING, EVENING + timedelta(days=365))]
     person = Person("patient1", VirtualPatient(1), offline=quiet)
     async with built(tmp_path, clock, [person], marker_jitter_s=30) as house, house.engine() as engine:
         await engine.once()
