@@ -20,6 +20,7 @@ from bridge.readers.carelink_cloud.making import Maker
 from bridge.readers.carelink_cloud.reading_rows import ROW_STATE, RowsRead, read_rows
 from bridge.readers.carelink_cloud.rows import Row
 from bridge.readers.carelink_cloud.status import mode_row, read_device, read_mode, status_row
+from bridge.readers.carelink_cloud.timestamps import server_instant
 from bridge.readers.carelink_cloud.values import listed, number, text
 
 WINDOW = timedelta(hours=24)
@@ -48,7 +49,7 @@ def read_answer(capture: Capture, memory: Memory) -> CloudAnswer:
         return CloudAnswer(Decoded((), state=memory.state, health=NO_DATA))
     clocks = read_clocks(patient, memory.state)
     if _is_stub(patient):
-        return CloudAnswer(Decoded((), state=memory.state, health=NO_UPLOADS), clocks.now)
+        return CloudAnswer(Decoded((), state=memory.state, health=NO_UPLOADS), _server_now(patient))
     return _taken_up(capture, memory, patient, clocks)
 
 
@@ -80,7 +81,11 @@ def _taken_up(capture: Capture, memory: Memory, patient: Mapping[str, Any], cloc
         understood=rows.understood,
     )
     covered = None if rows.waiting or not _has_rows(patient) else _window(clocks)
-    return CloudAnswer(decoded, clocks.now, clocks.updated_at, covered)
+    return CloudAnswer(decoded, _server_now(patient), clocks.updated_at, covered)
+
+
+def _server_now(patient: Mapping[str, Any]) -> datetime | None:
+    return server_instant(patient.get("currentServerTime"))
 
 
 def _stand_as_they_stood(digest: str | None, clocks: Clocks, state: Mapping[str, Any]) -> bool:

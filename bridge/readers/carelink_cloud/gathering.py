@@ -15,7 +15,7 @@ from bridge.readers.carelink_cloud.clocks import Clocks
 from bridge.readers.carelink_cloud.glucose import UNIT_WHY, reading
 from bridge.readers.carelink_cloud.markers import read_marker, surroundings
 from bridge.readers.carelink_cloud.notifications import notification_lists, read_notification
-from bridge.readers.carelink_cloud.rows import MOST_ROWS, Row
+from bridge.readers.carelink_cloud.rows import MOST_ROWS, SG, Row
 from bridge.readers.carelink_cloud.values import text
 
 UNIT_SUSPECT = "unit_suspect"
@@ -38,7 +38,7 @@ class Gathered:
     refused: int = 0
 
     def refuse(self, why: InvalidRecord) -> None:
-        """Note one bad row; after the first twenty only their number."""
+        """Note one bad row; those after the first twenty are only counted."""
         self.refused += 1
         if self.refused <= _MOST_DIAGNOSTICS:
             self.diagnostics.append(Diagnostic(UNIT_SUSPECT if why.why == UNIT_WHY else BAD_ROW, why.message))
@@ -63,18 +63,24 @@ def gather(patient: Mapping[str, Any], clocks: Clocks) -> Gathered:
     around = surroundings(patient, clocks)
     _read_all(gathered, patient.get("sgs"), "sgs", reading)
     _read_all(gathered, patient.get("markers"), "markers", lambda marker: read_marker(marker, around))
-    events = len(gathered.rows)
     family = text(patient.get("medicalDeviceFamily"))
     for raw, state in notification_lists(patient):
         _read_all(gathered, raw, "notifications", partial(read_notification, state=state, family=family))
-    gathered.rows[events:] = _each_once(gathered.rows[events:])
+    gathered.rows = _each_once(gathered.rows)
+    if gathered.refused > _MOST_DIAGNOSTICS:
+        gathered.diagnostics.append(Diagnostic(BAD_ROW, f"{gathered.refused} rows were refused in all."))
     return gathered
 
 
 def _each_once(rows: Sequence[Row]) -> list[Row]:
-    """Of rows with one GUID the first."""
-    first = {row.guid: row for row in reversed(rows) if row.guid}
-    return [row for row in rows if not row.guid or first[row.guid] is row]
+    """Of rows with one GUID the first; of one reading listed twice in a row the first."""
+    first = {(row.model, row.guid): row for row in reversed(rows) if row.guid}
+    kept: list[Row] = []
+    for row in rows:
+        doubled = row.kind == SG and kept and kept[-1].key == row.key and kept[-1].content == row.content
+        if not doubled and (not row.guid or first[row.model, row.guid] is row):
+            kept.append(row)
+    return kept
 
 
 def _read_all(gathered: Gathered, raw: object, name: str, read: Callable[[Mapping[str, Any]], Row | None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import sha1
 from typing import Any, TypeAlias
@@ -16,21 +16,27 @@ from bridge.model.identity import NAMESPACE
 from bridge.model.records import Device, Record
 from bridge.readers.carelink_cloud.rows import Row, refused
 
-Placed: TypeAlias = tuple[str, datetime, datetime | None, int | None, Mapping[str, Any]]
-"""Source key, time, wall clock, offset, and the fields that were checked before."""
+Told: TypeAlias = tuple[str, datetime, datetime | None, int | None, Mapping[str, Any]]
+"""Source key, time, wall clock, offset, and further fields."""
 _new, _set = object.__new__, object.__setattr__
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
-def namer(profile: str, feed: str, kind: str) -> Callable[[str], str]:
+class Namer:
     """`record_id` of one kind with all but the source key worked out beforehand."""
-    start = NAMESPACE.bytes + "".join(f"{_escaped(part)}|" for part in (profile, feed, kind)).encode()
 
-    def name(source_key: str) -> str:
-        text = sha1(start + _escaped(source_key).encode(), usedforsecurity=False).hexdigest()
-        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+    def __init__(self, profile: str, feed: str, kind: str) -> None:
+        self._start = NAMESPACE.bytes + "".join(f"{_escaped(part)}|" for part in (profile, feed, kind)).encode()
 
-    return name
+    def names(self, source_keys: Iterable[str]) -> list[str]:
+        """The ids of records with these source keys."""
+        start = self._start
+        digests = [sha1(start + _escaped(key).encode(), usedforsecurity=False).hexdigest() for key in source_keys]
+        return [f"{x[:8]}-{x[8:12]}-5{x[13:16]}-{_VARIANT[x[16]]}{x[17:20]}-{x[20:32]}" for x in digests]
+
+    def name(self, source_key: str) -> str:
+        """The id of one record."""
+        return self.names((source_key,))[0]
 
 
 def _escaped(part: str) -> str:
@@ -51,7 +57,7 @@ class Maker:
     def __init__(self, capture: Capture, device: Device) -> None:
         self._capture = capture
         self._common = {"profile": capture.profile, "reader": capture.reader, "device": device}
-        self._namers: dict[type[Record], Callable[[str], str]] = {}
+        self._namers: dict[type[Record], Namer] = {}
 
     def make(self, row: Row) -> Record:
         """The record of a placed row. Raises InvalidRecord naming the field that the model refuses."""
@@ -62,28 +68,28 @@ class Maker:
             body["annotations"] = row.annotations
         return self._validated(row.model, (row.source_key, row.time, row.device_time, row.offset_min, body))
 
-    def alike(self, model: type[Record], body: Mapping[str, Any], rows: Iterable[Placed]) -> list[Record]:
+    def alike(self, model: type[Record], body: Mapping[str, Any], rows: Iterable[Told]) -> list[Record]:
         """Records that differ only in identity and checked fields. Raises as `make`.
 
         The copies are what `model_copy(update=...)` gives, in half the time: a day has some 450 of them.
         """
-        made: list[Record] = []
-        name = self.namer(model)
-        for key, time, wall, offset_min, checked in rows:
-            if not made:
-                made.append(self._validated(model, (key, time, wall, offset_min, {**body, **checked})))
-                shared, fields_set = made[0].__dict__, made[0].model_fields_set
-                continue
-            twin = _new(model)
+        rows = list(rows)
+        made = [self._validated(model, (*row[:4], {**body, **row[4]})) for row in rows[:1]]
+        if not made:
+            return made
+        shared, fields_set = made[0].__dict__, made[0].model_fields_set
+        for name, row in zip(self.namer(model).names(row[0] for row in rows[1:]), rows[1:], strict=True):
+            key, time, wall, offset_min, checked = row
             own = {
                 **shared,
-                "id": name(key),
+                "id": name,
                 "time": time,
                 "device_time": wall,
                 "utc_offset_min": offset_min,
                 "source_key": key,
                 **checked,
             }
+            twin = _new(model)
             _set(twin, "__dict__", own)
             _set(twin, "__pydantic_fields_set__", fields_set)
             _set(twin, "__pydantic_extra__", None)
@@ -91,19 +97,19 @@ class Maker:
             made.append(twin)
         return made
 
-    def namer(self, model: type[Record]) -> Callable[[str], str]:
-        """Source key -> id, for the records of one kind."""
+    def namer(self, model: type[Record]) -> Namer:
+        """What names the records of one kind."""
         found = self._namers.get(model)
         if found is None:
             kind = str(model.model_fields["kind"].default)
-            found = self._namers[model] = namer(self._capture.profile, self._capture.feed, kind)
+            found = self._namers[model] = Namer(self._capture.profile, self._capture.feed, kind)
         return found
 
-    def _validated(self, model: type[Record], row: Placed) -> Record:
+    def _validated(self, model: type[Record], row: Told) -> Record:
         key, time, wall, offset_min, fields = row
         try:
             return model(
-                id=self.namer(model)(key),
+                id=self.namer(model).name(key),
                 time=time,
                 device_time=wall,
                 utc_offset_min=offset_min,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from bridge.contracts import Sighting
@@ -89,7 +90,8 @@ def _place_events(events: Iterable[Row], timeline: Timeline, clocks: Clocks, see
             offsets = [offset for offset in timeline.offsets(row.wall) if row.at(offset) <= horizon]
             news = [offset for offset in offsets if row.at(offset) >= fresh]
             offsets = news if len(news) == 1 else offsets
-            row.uncertain = row.uncertain or len(offsets) > 1
+            unplaced = not offsets and row.at(clocks.offset_min or 0) <= horizon
+            row.uncertain = row.uncertain or unplaced or len(offsets) > 1
             after = last.get(row.sort, NEVER)
             row.offset_min = next((offset for offset in offsets if row.at(offset) >= after), clocks.offset_min)
         last[row.sort] = row.at(row.stamped_offset_min)
@@ -127,24 +129,13 @@ def _give_keys(placed: Placed, taken: set[str]) -> None:
             twins[key].append(row)
         else:
             first[key] = row
-    listed_twice: set[int] = set()
     for key, rows in twins.items():
-        others = [first[key]] if key in first else []
-        listed_twice.update(_give_ordinals(key, others + rows, taken))
-    if listed_twice:
-        placed.rows = [row for row in placed.rows if id(row) not in listed_twice]
+        _give_ordinals(key, rows + ([first[key]] if key in first else []), taken)
 
 
-def _give_ordinals(key: str, rows: list[Row], taken: set[str]) -> Iterable[int]:
-    """Number twins in order of time, then of content. Yields what is no twin but the same row listed twice."""
-    seen: set[tuple[datetime, str]] = set()
-    number = 1
-    for row in sorted(rows, key=lambda row: (row.time, row.canonical)):
-        if (row.kind == SG or row.guid) and (row.time, row.content) in seen:
-            yield id(row)
-            continue
-        seen.add((row.time, row.content))
-        while (numbered := key if number == 1 else f"{key}#{number}") in taken:
-            number += 1
+def _give_ordinals(key: str, rows: list[Row], taken: set[str]) -> None:
+    """Number twins in order of time, then of content, never of their place in the answer."""
+    numbers = (key if number == 1 else f"{key}#{number}" for number in count(1))
+    free = (numbered for numbered in numbers if numbered not in taken)
+    for row, numbered in zip(sorted(rows, key=lambda row: (row.time, row.canonical)), free, strict=False):
         row.source_key = numbered
-        taken.add(numbered)

@@ -17,9 +17,8 @@ _PERSONAL = (
 )  # fmt: skip
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 _NUMBER = rb"-?[0-9][0-9.eE+-]*+"
-_LIST = rb"\[(?:[^\]\"]++|" + _TEXT + rb")*+(?:\]|\Z)"
-_OBJECT = rb"\{(?:[^{}\"]++|" + _TEXT + rb")*+(?:\}|\Z)"
-_VALUE = rb"(?:(" + _NUMBER + rb")|" + _TEXT + rb"|" + _LIST + rb"|" + _OBJECT + rb")"
+_VALUE = rb"(?:(" + _NUMBER + rb")|" + _TEXT + rb"|([\[{]))"
+_BRACKET = re.compile(_TEXT + rb"|[\[\]{}]", re.DOTALL)
 
 
 def _by_first_letter(names: tuple[str, ...]) -> bytes:
@@ -38,11 +37,23 @@ _DOMAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 
 def redact(body: bytes) -> bytes:
     """The same bytes without persons: such values become an empty text, numbers 0. Never raises."""
-    return _without_mail(_ENTRY.sub(_emptied, body))
+    parts: list[bytes] = []
+    at = 0
+    for found in _ENTRY.finditer(body):
+        if found.start() >= at:
+            parts += body[at : found.end(1)], b'""' if found[2] is None else b"0"
+            at = _closed(body, found.start(3)) if found[3] else found.end()
+    return _without_mail(b"".join([*parts, body[at:]]))
 
 
-def _emptied(found: re.Match[bytes]) -> bytes:
-    return found[1] + (b'""' if found[2] is None else b"0")
+def _closed(body: bytes, start: int) -> int:
+    """Where the list or object that opens at `start` ends; the end of the bytes when it is cut."""
+    depth = 0
+    for found in _BRACKET.finditer(body, start):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        if not depth:
+            return found.end()
+    return len(body)
 
 
 def _without_mail(body: bytes) -> bytes:

@@ -135,7 +135,7 @@ def _finish(placed: Placed, patient: Mapping[str, Any], memory: Memory, maker: M
     meals = meals_of_boluses(kinds["INSULIN"], kinds["MEAL"], memory.sightings)
     for row in kinds["INSULIN"]:
         if row.source_key in meals:
-            row.body = {**row.body, "carbs_id": maker.namer(Carbs)(meals[row.source_key])}
+            row.body = {**row.body, "carbs_id": maker.namer(Carbs).name(meals[row.source_key])}
     return arrowed
 
 

@@ -24,6 +24,7 @@ _K = TypeVar("_K")
 
 
 _STAMP_LENGTH = 19
+_MINUTE = timedelta(minutes=1)
 _REACHABLE = timedelta(hours=25)
 """What is older cannot stand in an answer; a clock set back by a day shows its stamps again."""
 
@@ -41,6 +42,11 @@ class Known:
     wall: datetime
     time: datetime
     source_key: str
+
+    @property
+    def offset_min(self) -> int:
+        """The offset it was placed with."""
+        return round((self.wall - naive_utc(self.time)).total_seconds() / 60)
 
 
 def arrow_rank(trend: str) -> int:
@@ -69,13 +75,13 @@ def recognise(rows: Sequence[Row], sightings: Mapping[str, Sighting], clocks: Cl
     if not sightings:
         return
     known = _known(sightings)
-    left_rows, left = _exact(rows, known, lambda row: row.guid, lambda one: one.key if one.guid else None)
-    left_rows, left = [row for row in left_rows if not row.guid], [one for one in left if not one.guid]
+    _exact([row for row in rows if row.guid], [one for one in known if one.guid], lambda row: row.guid, _key)
+    left_rows, left = [row for row in rows if not row.guid], [one for one in known if not one.guid]
     if clocks.offset_min is None:
         _on_the_wall(left_rows, left, clocks)
         return
     utc = _utc(clocks.offset_min)
-    if _restamped(left_rows, left, utc):
+    if _restamped(left_rows, left, utc, clocks.offset_min):
         left_rows, left = _near(left_rows, left, utc, _known_utc)
         left_rows, left = _on_the_wall(left_rows, left, clocks)
     else:
@@ -94,8 +100,10 @@ def _on_the_wall(rows: Sequence[Row], known: Sequence[Known], clocks: Clocks) ->
     return left_rows, left + gone
 
 
-def _restamped(rows: Sequence[Row], known: Sequence[Known], utc: Callable[[Row], datetime]) -> bool:
+def _restamped(rows: Sequence[Row], known: Sequence[Known], utc: Callable[[Row], datetime], offset_min: int) -> bool:
     """Whether more rows are known by their instant under today's clock than by their stamp."""
+    if all(one.offset_min == offset_min for one in known):
+        return False
     walls = {(one.sort, one.content, _minute(one.wall)) for one in known}
     instants = {(one.sort, one.content, _minute(_known_utc(one))) for one in known}
     by_wall = sum((row.sort, row.content, _minute(row.wall)) in walls for row in rows)
@@ -134,7 +142,7 @@ def _parsed(text: str, sighting: Sighting) -> Known | None:
 def _settle(row: Row, one: Known) -> None:
     row.new = False
     row.time, row.source_key, row.device_time = one.time, one.source_key, one.wall
-    row.offset_min = round((one.wall - naive_utc(one.time)).total_seconds() / 60)
+    row.offset_min = one.offset_min
     row.uncertain, row.trend = one.uncertain, one.trend
 
 
@@ -144,6 +152,10 @@ def _row_identity(row: Row) -> str:
 
 def _known_identity(one: Known) -> str:
     return f"{one.key}|{one.content}"
+
+
+def _key(one: Known) -> str:
+    return one.key
 
 
 def _known_utc(one: Known) -> datetime:
@@ -190,8 +202,8 @@ def _near(
     return [row for row in rows if row.new], [one for one in known if id(one) not in taken]
 
 
-def _minute(naive: datetime) -> datetime:
-    return naive.replace(second=0, microsecond=0)
+def _minute(naive: datetime) -> int:
+    return (naive - WALL_EPOCH) // _MINUTE
 
 
 def _seconds(naive: datetime) -> float:

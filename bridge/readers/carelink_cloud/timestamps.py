@@ -7,7 +7,7 @@ with), None is no time at all.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bridge.model.time import EPOCH
 from bridge.readers.carelink_cloud.values import number
@@ -72,7 +72,7 @@ def wall_of(moment: datetime) -> datetime:
 
 def naive_utc(instant: datetime) -> datetime:
     """An instant as the face of a clock at UTC."""
-    return instant.astimezone(UTC).replace(tzinfo=None)
+    return WALL_EPOCH + (instant - EPOCH)
 
 
 class Zone:

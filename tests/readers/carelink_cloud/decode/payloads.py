@@ -94,7 +94,7 @@ def payload(
     phone = offset if phone is None else phone
     patient = {
         "medicalDeviceFamily": "NGP",
-        "medicalDeviceInformation": {"manufacturer": "Medtronic", "modelNumber": "MMT-1886", "deviceSerialNumber": "X1"},
+        "medicalDeviceInformation": {"modelNumber": "MMT-1886", "deviceSerialNumber": "X1"},
         "currentServerTime": ms(now),
         "medicalDeviceTime": ms(now + offset),
         "lastMedicalDeviceDataUpdateServerTime": ms(updated),

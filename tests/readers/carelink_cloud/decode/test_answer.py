@@ -100,3 +100,18 @@ def test_covered_is_the_day_before_the_upload_when_rows_were_there() -> None:
 def test_state_is_small_json() -> None:
     state = decoded_of(ONE).state
     assert len(json.dumps(state, allow_nan=False)) < 600
+
+
+def test_many_bad_rows_are_counted_not_listed() -> None:
+    found = decoded_of(payload(sgs=[sg("soon", 100)] * 50))
+    assert len(found.diagnostics) == 21
+    assert "50 rows" in found.diagnostics[-1].text
+
+
+def test_without_the_servers_clock_the_phone_tells_the_offset_but_not_the_time() -> None:
+    document = payload(sgs=[sg("2026-03-10T06:55:00")])
+    del document["patientData"]["currentServerTime"]
+    answer = answer_of(document)
+    assert answer.server_now is None
+    assert answer.updated_at is not None
+    assert len(of_kind(answer.decoded.records, "sensor_glucose")) == 1

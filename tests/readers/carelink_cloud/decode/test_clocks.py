@@ -47,7 +47,7 @@ def test_a_clock_more_than_five_minutes_wrong_is_told(drift: float, state: State
 
 def test_drift_through_half_a_quarter_never_flips_the_offset() -> None:
     memory, offsets = Memory(), set()
-    for step in range(0, 90):
+    for step in range(90):
         drift = step * timedelta(seconds=-6)
         found = decoded_of(one_reading(START + step * STEP, HOUR + drift, phone=HOUR), memory)
         memory = after(memory, found)
@@ -131,7 +131,7 @@ def test_a_row_ahead_of_the_server_is_held_until_due(ahead: int) -> None:
 
 def test_known_drift_is_taken_off_before_holding() -> None:
     fast = HOUR + 6 * MINUTE
-    found = decoded_of(payload(offset=fast, phone=HOUR, sgs=[sg(wall_text(START - MINUTE, fast))]))
+    found = decoded_of(payload(offset=fast, phone=HOUR, sgs=[sg(wall_text(START - MINUTE / 2, fast))]))
     assert len(of_kind(found.records, "sensor_glucose")) == 1
 
 

@@ -76,7 +76,8 @@ def test_a_backfilled_row_says_so() -> None:
 
 
 @pytest.mark.parametrize(("before", "now", "trend"), [
-    (("06:50:00", 120), 124, "flat"), (("06:50:00", 120), 125, "none"), (("06:40:00", 120), 121, "none"), (None, 120, "none"),
+    (("06:50:00", 120), 124, "flat"), (("06:50:00", 120), 125, "none"), (("06:40:00", 120), 121, "none"),
+    (None, 120, "none"),
 ])  # fmt: skip
 def test_no_arrow_is_steady_only_when_two_readings_prove_it(before: Any, now: int, trend: str) -> None:
     rows = [sg(f"2026-03-10T{before[0]}", before[1])] if before else []
@@ -123,3 +124,11 @@ def test_two_values_of_one_stamp_are_two_and_the_same_row_listed_twice_is_one() 
     found = decoded_of(payload(sgs=[sg(AT, 120), sg(AT, 120), sg(AT, 130)]))
     records = of_kind(found.records, "sensor_glucose")
     assert sorted((record.mgdl, record.source_key) for record in records) == [(120, f"SG:{AT}"), (130, f"SG:{AT}#2")]
+
+
+def test_a_reading_listed_twice_stays_one_in_later_answers_too() -> None:
+    first = decoded_of(payload(sgs=[sg(AT, 120)]))
+    for moved in (AT, "2026-03-10T06:55:07"):
+        document = payload(START + STEP, sgs=[sg(moved, 120), sg(moved, 120)])
+        found = decoded_of(document, after(Memory(), first))
+        assert of_kind(found.records, "sensor_glucose") == of_kind(first.records, "sensor_glucose")

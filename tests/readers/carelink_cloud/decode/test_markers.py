@@ -32,7 +32,7 @@ def only(row: dict[str, Any], kind: str, **more: Any) -> Any:
 
 
 def test_a_square_bolus_running_and_done() -> None:
-    values = {
+    values: dict[str, Any] = {
         "bolusType": "SQUARE", "programmedFastAmount": "0", "deliveredFastAmount": "0",
         "programmedExtendedAmount": "3.0", "deliveredExtendedAmount": "1.2000000476837158",
         "programmedDuration": 60, "effectiveDuration": 24,
@@ -49,7 +49,7 @@ def test_a_square_bolus_running_and_done() -> None:
 
 
 def test_a_dual_bolus_has_both_parts() -> None:
-    values = {"bolusType": "DUAL", "programmedExtendedAmount": 1.5, "deliveredExtendedAmount": 1.5}
+    values: dict[str, Any] = {"bolusType": "DUAL", "programmedExtendedAmount": 1.5, "deliveredExtendedAmount": 1.5}
     record = only(bolus(AT, 2.0, **values), "bolus")
     assert (record.shape, record.delivered_u, record.immediate_u, record.extended_u) == ("dual", 3.5, 2.0, 1.5)
     assert (record.programmed_immediate_u, record.programmed_extended_u, record.programmed_u) == (2.0, 1.5, 3.5)
@@ -89,7 +89,8 @@ def test_a_pen_dose_beside_a_pump_is_an_injection_too() -> None:
     bolus(AT, deliveredFastAmount=-1), bolus(AT, deliveredFastAmount=5000), marker("MEAL", AT),
     meal(AT, -1), meal(AT, 9000), marker("AUTO_BASAL_DELIVERY", AT), dose(AT, 50), dose("soon"),
     marker("BG_READING", AT, unitValue="6.7", bgUnits="MMOL_L"), marker("BG_READING", AT, unitValue=0),
-    marker("CALIBRATION", AT, value=900), {"type": "MEAL", "amount": 4}, {"timestamp": AT}, {"type": 7}, {"type": ["MEAL"]},
+    marker("CALIBRATION", AT, value=900), {"type": "MEAL", "amount": 4}, {"timestamp": AT}, {"type": 7},
+    {"type": ["MEAL"]},
 ])  # fmt: skip
 def test_a_bad_marker_is_named_and_harms_only_itself(row: dict[str, Any]) -> None:
     found = decoded_of(payload(markers=[meal(AT, 11), row, dose(AT)]))
@@ -174,7 +175,8 @@ def test_a_clock_change_is_an_event() -> None:
 
 def test_meals_and_boluses_pair_one_to_one_and_never_with_automatic_or_cancelled_ones() -> None:
     rows = [
-        meal("2026-03-10T05:00:00"), bolus("2026-03-10T05:00:01"), bolus("2026-03-10T05:00:00", activation="AUTOCORRECTION"),
+        meal("2026-03-10T05:00:00"), bolus("2026-03-10T05:00:01"),
+        bolus("2026-03-10T05:00:00", activation="AUTOCORRECTION"),
         bolus("2026-03-10T05:00:00", 0, "RECOMMENDED"),
         meal("2026-03-10T05:30:00"), bolus("2026-03-10T05:30:50"), bolus("2026-03-10T05:30:10"),
         meal("2026-03-10T06:00:00"), bolus("2026-03-10T06:01:01"),

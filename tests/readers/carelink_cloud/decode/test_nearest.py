@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.readers.carelink_cloud.nearest import matched
 
-INSTANTS = st.lists(st.integers(0, 400), max_size=5)
+INSTANTS = st.lists(st.integers(0, 400) | st.sampled_from([0, 30, 59, 60, 61, 90, 119, 120, 121, 151]), max_size=5)
 
 
 def best(left: Sequence[int], right: Sequence[int], within: int) -> tuple[int, int]:
@@ -37,4 +37,5 @@ def test_as_many_pairs_as_can_be_and_of_those_the_nearest(left: list[int], right
 def test_nothing_crosses_and_nothing_is_lost_in_a_crowd() -> None:
     assert sorted(matched([0, 50], [30, 80], 60)) == [(0, 0), (1, 1)]
     assert matched([0, 300], [150], 60) == []
+    assert len(matched([0, 30], [61, 61], 60)) == 1
     assert len(matched(range(0, 1000, 50), range(20, 1020, 50), 60)) == 20

@@ -18,8 +18,9 @@ def events(document: dict[str, Any], memory: Memory | None = None) -> list[Any]:
 
 @pytest.mark.parametrize(("fault", "kind", "severity"), [
     ("802", "ALARM", "high"), ("816", "ALERT", "normal"), ("105", "MESSAGE", "low"), ("103", "REMINDER", "reminder"),
-    ("7", "ALERT", "critical"), ("827", "ALARM", "critical"), ("812", "ALARM", "critical"), ("2", "ALARM", "critical"),
-    ("130", "ALERT", "critical"), ("24", "ALARM", "critical"), ("999", "WHATEVER", "normal"),
+    ("7", "ALERT", "critical"), ("827", "ALARM", "critical"), ("812", "ALARM", "critical"),
+    ("2", "ALARM", "critical"), ("130", "ALERT", "critical"), ("24", "ALARM", "critical"),
+    ("999", "WHATEVER", "normal"),
 ])  # fmt: skip
 def test_severity_is_by_class_first_then_by_type(fault: str, kind: str, severity: str) -> None:
     (event,) = events(payload(active=[alert("G1", AT, fault, kind)]))

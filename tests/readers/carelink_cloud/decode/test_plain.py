@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from bridge.contracts import Decoded
 from bridge.model import record_id, to_json
 from bridge.readers.carelink_cloud import reading_rows
-from bridge.readers.carelink_cloud.making import namer
+from bridge.readers.carelink_cloud.making import Namer
 from bridge.readers.carelink_cloud.plain import Plain
 from tests.readers.carelink_cloud.decode.payloads import (
     START,
@@ -24,7 +25,6 @@ from tests.readers.carelink_cloud.decode.payloads import (
     marker,
     payload,
     sg,
-    timedelta,
     wall_text,
 )
 from tests.support import vectors
@@ -82,13 +82,17 @@ def _double(rng: random.Random, readings: list[Any], markers: list[Any]) -> None
 def _spell(rng: random.Random, readings: list[Any], markers: list[Any]) -> None:
     row = rng.choice([*readings, *markers])
     name = "displayTime" if "displayTime" in row else "timestamp"
-    row[name] = rng.choice([f"{row[name]}.000Z", f"{row[name]}-00:00", "", None, 7, "2025-13-41T00:00:00", "2042-01-01T00:00:00"])
+    row[name] = rng.choice(
+        [f"{row[name]}.000Z", f"{row[name]}-00:00", "", None, 7, "2025-13-41T00:00:00", "2042-01-01T00:00:00"]
+    )
 
 
 def _value(rng: random.Random, readings: list[Any], markers: list[Any]) -> None:
     rng.choice(readings)["sg"] = rng.choice([0, 39, 401, 5.5, "120", None, True])
     rng.choice(readings)["sensorState"] = rng.choice(["WARM_UP", None, 7, "SG_BELOW_40_MGDL"])
-    rng.choice(markers)["data"] = rng.choice([None, {}, {"dataValues": {"bolusAmount": rng.choice([0.1, "0.1", "x", "50", "-1"])}}])
+    rng.choice(markers)["data"] = rng.choice(
+        [None, {}, {"dataValues": {"bolusAmount": rng.choice([0.1, "0.1", "x", "50", "-1"])}}]
+    )
 
 
 def _change(rng: random.Random, readings: list[Any], markers: list[Any]) -> None:
@@ -118,4 +122,4 @@ def test_rows_ahead_and_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("key", ["SG:2025-11-09T21:26:00", "a|b%c", "e\u0301|%7C", "", "G\u00fc"])
 def test_names_are_the_models(key: str) -> None:
     for profile, feed in (("default", "carelink"), ("p|1%", "carelink:eu:zo\u0308e")):
-        assert namer(profile, feed, "bolus")(key) == record_id(profile, feed, "bolus", key)
+        assert Namer(profile, feed, "bolus").name(key) == record_id(profile, feed, "bolus", key)

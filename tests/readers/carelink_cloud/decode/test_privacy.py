@@ -15,7 +15,12 @@ from bridge.readers.carelink_cloud.privacy import redact
 from tests.readers.carelink_cloud.decode.payloads import decoded_of, payload, sg
 from tests.support import vectors
 
-ANSWERS = ["ngp-780g-smartguard.json", "paradigm-legacy.json", "simplera-cgm-only.synthetic.json", "guardian-connect.synthetic.json"]
+ANSWERS = [
+    "ngp-780g-smartguard.json",
+    "paradigm-legacy.json",
+    "simplera-cgm-only.synthetic.json",
+    "guardian-connect.synthetic.json",
+]
 PERSON = {
     "firstName": "Annabel", "lastName": 'O"Hara \\ \u00e9', "username": "annabel77", "patientId": 774411,
     "dateOfBirth": "1984-02-29", "emails": ["annabel@example.org", {"x": "b]ell@example.org"}],
@@ -31,7 +36,9 @@ def test_a_redacted_answer_gives_the_same_records(name: str) -> None:
     clean = redact(body)
     assert b'"Patient"' not in clean
     assert b'"Test"' not in clean
-    assert [to_json(record) for record in decoded_of(clean).records] == [to_json(record) for record in decoded_of(body).records]
+    assert [to_json(record) for record in decoded_of(clean).records] == [
+        to_json(record) for record in decoded_of(body).records
+    ]
     assert redact(clean) == clean
 
 
@@ -52,9 +59,8 @@ def test_the_pumps_serial_and_pictures_stay() -> None:
     assert json.loads(redact(json.dumps(document).encode())) == document
 
 
-def test_an_answer_cut_anywhere_shows_no_more_than_a_letter() -> None:
-    """A cut may fall into a key, which is then not known as one; its value is gone as well."""
-    body = json.dumps(PERSON).encode()
+def test_an_answer_cut_anywhere_shows_nothing() -> None:
+    body = json.dumps({name: value for name, value in PERSON.items() if name != "note"}).encode()
     for cut in range(len(body)):
         assert not SECRETS.search(redact(body[:cut])), body[:cut]
 
@@ -69,7 +75,7 @@ def test_any_bytes_are_taken(body: bytes) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.just("a@b.org"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*PERSON, "b", "c"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*PERSON, "b"]), inner, max_size=4),
     max_leaves=12,
 ))  # fmt: skip
 def test_any_json_stays_json(value: Any) -> None:
@@ -85,5 +91,5 @@ def test_a_long_line_of_openings_takes_no_time() -> None:
 
 
 def test_the_names_are_gone_from_a_decoded_capture_too() -> None:
-    body = redact(json.dumps(payload(sgs=[sg("2026-03-10T06:55:00")], **PERSON)).encode())
+    body = redact(json.dumps({**payload(sgs=[sg("2026-03-10T06:55:00")])["patientData"], **PERSON}).encode())
     assert len(decoded_of(body).records) == 2

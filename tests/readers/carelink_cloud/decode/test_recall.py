@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bridge.contracts import Memory
+from bridge.contracts import Memory, Sighting
 from bridge.model import Record, to_json
 from tests.readers.carelink_cloud.decode.payloads import (
     START,
@@ -57,7 +57,13 @@ def moved(document: dict[str, Any], by: Any) -> dict[str, Any]:
 def day() -> dict[str, Any]:
     walls = [wall_text(START - STEP * step, HOUR) for step in range(30, 0, -1)]
     rows = [dose(shifted(wall, 61), 0.1 + 0.05 * (n % 2)) for n, wall in enumerate(walls)]
-    rows += [bolus(walls[4]), bolus(walls[4]), bolus(walls[4], 3.0), bolus(walls[9], 2.0, "RECOMMENDED"), meal(walls[9])]
+    rows += [
+        bolus(walls[4]),
+        bolus(walls[4]),
+        bolus(walls[4], 3.0),
+        bolus(walls[9], 2.0, "RECOMMENDED"),
+        meal(walls[9]),
+    ]
     rows += [bolus(walls[15]), bolus(shifted(walls[15], 50)), marker("BG_READING", walls[20], unitValue="121")]
     cleared = [alert("G1", walls[3]), alert(None, walls[6], "816", "ALERT")]
     return payload(sgs=[sg(wall, 100 + n) for n, wall in enumerate(walls)], markers=rows, cleared=cleared)
@@ -104,7 +110,9 @@ def test_two_equal_boluses_in_one_second_stay_two() -> None:
 def test_twins_are_numbered_by_content_not_by_place_and_a_late_twin_takes_the_next_number() -> None:
     wall = "2026-03-10T06:30:00"
     small, large = bolus(wall, 1.0), bolus(wall, 5.0)
-    assert rows_of(decoded_of(payload(markers=[small, large])).records) == rows_of(decoded_of(payload(markers=[large, small])).records)
+    assert rows_of(decoded_of(payload(markers=[small, large])).records) == rows_of(
+        decoded_of(payload(markers=[large, small])).records
+    )
     first = decoded_of(payload(markers=[large]))
     memory = after(Memory(), first)
     second = decoded_of(payload(START + STEP, markers=[small, large]), memory)
@@ -159,6 +167,16 @@ def test_rows_restamped_to_a_new_clock_are_known_by_their_instant() -> None:
     assert record.time == START + STEP
 
 
+@pytest.mark.parametrize("by", [0, 20, -30])
+def test_rows_that_keep_their_stamps_after_a_clock_change_are_known_by_them(by: int) -> None:
+    document = day()
+    first = decoded_of(document)
+    shaken = moved(document, lambda: by)
+    shaken["patientData"]["medicalDeviceTime"] += 3_600_000
+    again = decoded_of(shaken, after(Memory(), first))
+    assert rows_of(again.records) == rows_of(first.records)
+
+
 def test_the_same_rows_again_are_not_given_again_and_cost_nothing() -> None:
     document = day()
     first = decoded_of(document)
@@ -179,8 +197,8 @@ def test_the_same_rows_again_are_not_given_again_and_cost_nothing() -> None:
 def test_a_lost_memory_gives_the_same_records() -> None:
     first = decoded_of(day())
     assert rows_of(decoded_of(day()).records) == rows_of(first.records)
-    junk = {"": 1, "SG": 2, "a|b|c": 3, "SG:2026|1|": 4, "||||||": 5}
-    sightings = {key: next(iter(first.sightings.values())) for key in junk}
+    junk = ["", "SG", "a|b|c", "SG:2026|1|", "||||||", "SG:2026-03-10T06:55:00|x"]
+    sightings = {key: Sighting(START, "junk") for key in junk}
     state = {"offset_min": "x", "rows": 7, "held_until_ms": [], "mode": 3, "updated_ms": {}, "pump_offset_min": 1e99}
     assert rows_of(decoded_of(day(), Memory(sightings, state)).records) == rows_of(first.records)
 

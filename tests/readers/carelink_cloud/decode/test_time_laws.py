@@ -17,12 +17,14 @@ from tests.readers.carelink_cloud.decode.payloads import (
     STEP,
     Follower,
     World,
+    after,
     changing,
     constant,
     decoded_of,
     dose,
     glucose,
     marker,
+    meal,
     of_kind,
     payload,
     sg,
@@ -74,7 +76,7 @@ def test_any_offset_and_any_small_error_of_the_clock(offset: timedelta, wrong_s:
 def live_through(rng: random.Random, by_min: int, *, skipping: float = 0.0, hours: float = 4.0) -> Follower:
     """Poll through a change of the pump's clock somewhere in the middle."""
     drift = timedelta(seconds=rng.choice([0, 0, -17, 120, -200]))
-    before = rng.randrange(-40, 41) * QUARTER + drift
+    before = rng.randrange(-30, 31) * QUARTER + drift
     then = before + timedelta(minutes=by_min)
     changed = START + timedelta(seconds=rng.randint(3600, 7200))
     phone_moves = changed + timedelta(minutes=rng.randint(-60, 60))
@@ -166,17 +168,36 @@ def test_events_of_the_repeated_hour_are_marked_when_nothing_tells_them_apart() 
     assert found[0].time == START + timedelta(minutes=20)
 
 
+def test_a_lone_event_of_the_doubled_hour_is_placed_by_what_was_news() -> None:
+    """The first answer after it tells which of the two hours it was in, without a doubt."""
+    changed = START + timedelta(minutes=62)
+    world = World(changing(2 * HOUR, changed, HOUR), constant(HOUR))
+    eaten = changed + timedelta(minutes=20)
+    world.live(eaten + 4 * STEP)
+    memory, meals = Memory(), []
+    for step in range(1, 21):
+        now = START + step * STEP + timedelta(seconds=40)
+        document = world.answer(now)
+        if now > eaten:
+            document["patientData"]["markers"].insert(0, meal(wall_text(eaten, HOUR)))
+        decoded = decoded_of(document, memory)
+        memory = after(memory, decoded)
+        meals += of_kind(decoded.records, "carbs")
+    assert {(record.time, record.annotations) for record in meals} == {(eaten, ())}
+
+
 def test_a_clock_set_back_by_a_day_does_not_swallow_new_rows() -> None:
-    """The stamps of two days ago come again; they are other events."""
-    old = START - timedelta(hours=30)
-    first = decoded_of(payload(old, sgs=[sg(wall_text(old - STEP, HOUR))], markers=[dose(wall_text(old - STEP, HOUR))]))
-    memory = Memory(first.sightings, {})
-    again = decoded_of(
-        payload(START, offset=HOUR, sgs=[sg(wall_text(old - STEP, HOUR))], pumpCommunicationState=True,
-                medicalDeviceTime=0, sMedicalDeviceTime="x"),
-        memory,
-    )  # fmt: skip
-    assert of_kind(again.records, "sensor_glucose")[0].source_key.endswith(("#2", "00"))
+    """The stamps of thirty hours ago come again, with the same values; they are other events."""
+    wall = wall_text(START - STEP, HOUR)
+    first = decoded_of(payload(START, sgs=[sg(wall)], markers=[dose(wall)]))
+    later = START + timedelta(hours=26)
+    set_back = decoded_of(
+        payload(later, offset=-10 * HOUR, sgs=[sg(wall)], markers=[dose(wall)]), Memory(first.sightings)
+    )
+    assert {record.source_key for record in set_back.records if record.kind != "pump_status"} == {
+        f"SG:{wall}#2",
+        f"AUTO_BASAL_DELIVERY:{wall}#2",
+    }
 
 
 def test_a_time_change_is_told_once() -> None:
@@ -195,7 +216,8 @@ def test_markers_alone_find_the_change_by_the_last_answer() -> None:
     changed = START + timedelta(minutes=62)
     offset = changing(2 * HOUR, changed, HOUR)
     doses = [START + STEP * step for step in range(26)]
-    memory, found = Memory(), {}
+    memory = Memory()
+    found: dict[str, datetime] = {}
     for step in range(1, 26):
         now = START + step * STEP + timedelta(seconds=30)
         rows = [dose(wall_text(at, offset(at)), 0.1) for at in doses if at < now]

@@ -177,10 +177,14 @@ def test_units(case: dict[str, Any]) -> None:
 
 
 STATUS_FIELDS = {
-    "activeInsulin.amount": "iob_u", "reservoirRemainingUnits": "reservoir_u", "pumpBatteryLevelPercent": "battery_pct",
-    "gstBatteryLevel": "transmitter_battery_pct", "sensorDurationHours": "sensor_minutes_left",
-    "sensorDurationMinutes": "sensor_minutes_left", "basal.basalRate": "active_basal_u_h",
-}  # fmt: skip
+    "activeInsulin.amount": "iob_u",
+    "reservoirRemainingUnits": "reservoir_u",
+    "pumpBatteryLevelPercent": "battery_pct",
+    "gstBatteryLevel": "transmitter_battery_pct",
+    "sensorDurationHours": "sensor_minutes_left",
+    "sensorDurationMinutes": "sensor_minutes_left",
+    "basal.basalRate": "active_basal_u_h",
+}
 
 
 def sentinels() -> Iterator[Any]:
@@ -192,7 +196,8 @@ def sentinels() -> Iterator[Any]:
 @pytest.mark.parametrize("case", list(sentinels()))
 def test_sentinels_are_unknown_and_never_zero(case: dict[str, Any]) -> None:
     outer, _, inner = case["field"].partition(".")
-    document = payload(**{outer: {inner: case["value"]} if inner else case["value"]})
+    document = payload()
+    document["patientData"][outer] = {inner: case["value"]} if inner else case["value"]
     (status,) = of_kind(decoded_of(document).records, "pump_status")
     assert getattr(status, STATUS_FIELDS[case["field"]]) == case["expect"]
 
