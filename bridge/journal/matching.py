@@ -12,6 +12,7 @@ from bridge.contracts import StoredItem
 from bridge.model import (
     Basal,
     Bolus,
+    Calibration,
     Carbs,
     Device,
     DeviceEvent,
@@ -34,6 +35,7 @@ _INSULIN = Tolerance(60_000, 0.025)
 TOLERANCES: Mapping[str, Tolerance] = {
     "sensor_glucose": Tolerance(150_000, 1),
     "meter_glucose": Tolerance(60_000, 0),
+    "calibration": Tolerance(60_000, 0),
     "bolus": _INSULIN,
     "injection": _INSULIN,
     "basal": _INSULIN,
@@ -85,6 +87,8 @@ def _measure(record: Record) -> tuple[float | None, str] | None:
             return record.mgdl, "glucose"
         case MeterGlucose():
             return record.mgdl, "control" if record.control_solution else "blood"
+        case Calibration():
+            return record.mgdl, "calibration"
         case Bolus():
             return record.delivered_u, "bolus"
         case Injection():
