@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
-from bridge.errors import BridgeError, Forbidden, Incompatible, Throttled, Transient, Unauthorised
+from bridge.errors import BridgeError, Forbidden, Incompatible, Throttled, Unauthorised
 
 FIRST_S, CEILING_S = 15.0, 900.0
 PERSON_S = 900.0
@@ -49,8 +49,3 @@ class Breaker:
 def jittered(failures: int, random: Random) -> float:
     """Full jitter over 15 s, doubled each time, up to 15 min; never under a second."""
     return max(1.0, random.uniform(0, min(CEILING_S, FIRST_S * 2 ** min(failures - 1, 10))))
-
-
-def is_transient(error: BridgeError) -> bool:
-    """True for what mends by waiting."""
-    return isinstance(error, Transient)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.contracts import StoredItem
 from bridge.journal.matching import Devices, Likeness, item_likeness, likeness, pairs, serial_key
-from bridge.model import Device, Note, Record
+from bridge.model import Calibration, Device, Note, Record
 from tests.contracts.journal_records import (
     CLOUD,
     METER,
@@ -26,6 +26,10 @@ from tests.contracts.journal_records import (
     meter,
     status,
 )
+
+ENVELOPE = {
+    "id", "time", "device_time", "utc_offset_min", "profile", "device", "reader", "source_key",
+}  # fmt: skip
 
 
 def match(one: Record, other: Record) -> bool:
@@ -180,3 +184,12 @@ def test_a_document_is_compared_like_a_record() -> None:
     assert item is not None
     assert reading is not None
     assert pairs([reading], [item], lambda _i, _j: True) == [(0, 0)]
+
+
+def test_a_calibration_seen_again_some_seconds_off_is_the_same() -> None:
+    def calibration(minutes: float, mgdl: int) -> Record:
+        return Calibration(**{**meter(minutes, mgdl).model_dump(include=ENVELOPE), "mgdl": mgdl})
+
+    assert match(calibration(0, 98), calibration(0.9, 98))
+    assert not match(calibration(0, 98), calibration(0.5, 99))
+    assert not match(calibration(0, 98), calibration(1.1, 98))
