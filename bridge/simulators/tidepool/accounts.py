@@ -59,7 +59,8 @@ class Code:
 
 @dataclass(slots=True)
 class TokenRules:
-    """How tokens live. `rotate`: a refresh gives a new refresh token; `refuse_reuse`: an old one ends the session."""
+    """How tokens live. `rotate`: a refresh gives a new refresh token; `refuse_reuse`: an
+    old one ends the session; else it is as good as the newest."""
 
     life_s: float = 720.0
     rotate: bool = True
@@ -133,8 +134,8 @@ class Accounts:
         login = self._refresh.get(refresh)
         if login is None or login.client_id != client_id or not login.alive or self.seconds() >= login.refresh_until:
             return None
-        if refresh != login.refresh:
-            login.alive = not self.rules.refuse_reuse
+        if refresh != login.refresh and self.rules.refuse_reuse:
+            login.alive = False
             return None
         if self.rules.rotate:
             login.refresh = self._new_token()
