@@ -54,6 +54,14 @@ class NetworkSettings(_Strict):
     allow_private_http: bool = False
 
 
+class UsbSettings(_Strict):
+    """Devices on this machine's USB. `simulated` plugs virtual ones in instead: `640g`, `670g`, `522`, `523`,
+    `contour-next`, `contour-usb`."""
+
+    enabled: bool = True
+    simulated: list[str] = Field(default_factory=list)
+
+
 class PlugInSettings(BaseModel):
     """One reader or destination of a profile; further keys are the plug-in's own and checked by its model."""
 
@@ -106,6 +114,7 @@ class Settings(_Strict):
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
     network: NetworkSettings = NetworkSettings()
+    usb: UsbSettings = UsbSettings()
     profiles: dict[str, ProfileSettings] = Field(default_factory=dict)
 
 

@@ -47,6 +47,8 @@ async def _link(
     settings = place.settings()
     profile = place.person(wanted, settings)
     group, plugin = _plugin(name)
+    if plugin.linking is None:
+        raise SettingsInvalid(f"{name} needs no link.", next_step="Plug the device in: `glucobridge devices`.")
     table = label or name
     credential = f"{profile}-{table}"
     known = getattr(settings.profiles[profile], group).get(table)
@@ -162,6 +164,8 @@ async def _unlink(place: Workplace, table: str, wanted: str | None, force: bool)
     if known is None or known.credential is None:
         raise SettingsInvalid(f"{table!r} is not linked for {profile}.", next_step="See `glucobridge status`.")
     _, plugin = _plugin(known.plugin or table)
+    if plugin.linking is None:
+        raise SettingsInvalid(f"{table!r} has no link to take back.", next_step="See `glucobridge devices unbind`.")
     async with opened_sessions(place, settings) as sessions:
         said = await revoke(known.credential, plugin.linking, known.own, sessions, force=force)
     _forget(place, profile, group, table)

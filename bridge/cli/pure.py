@@ -7,11 +7,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bridge.errors import Malformed
+
+if TYPE_CHECKING:
+    from bridge.contracts import Decoded
 
 STDIN = Path("-")
 
@@ -28,19 +31,27 @@ def decode(
     profile: Annotated[str, typer.Option(help="Profile id the records get.")] = "default",
     now: Annotated[datetime | None, typer.Option(help="Instant of the read, where the file has none.")] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone of the device's clock.")] = None,
+    model: Annotated[str | None, typer.Option(help="Pump model of a lone page, such as 523.")] = None,
+    glucose: Annotated[bool, typer.Option("--glucose", help="The lone page is a glucose page.")] = False,
 ) -> None:
-    """Records of a payload file as JSON lines."""
+    """Records of a capture, payload or page as JSON lines."""
     from bridge.contracts import Memory, Setup
     from bridge.engine.clock import SystemClock
     from bridge.engine.registry import reader_class
-    from bridge.model import Capture, to_json
+    from bridge.model import Capture
 
     plugin = reader_class(reader)
     made = plugin(Setup(profile, {}, SystemClock(), Random(0), timezone=timezone))  # noqa: S311
     taken = (now or datetime.now(UTC)).replace(tzinfo=UTC)
-    context = {"timezone": timezone} if timezone else {}
-    capture = Capture(profile, reader, made.file_feed, taken, _bytes(file), context)
-    decoded = made.decode(capture, Memory())
+    said = {"timezone": timezone, "model": model, "glucose": "1" if glucose else None}
+    context = {key: value for key, value in said.items() if value}
+    show(made.decode(Capture(profile, reader, made.file_feed, taken, bytes_of(file), context), Memory()))
+
+
+def show(decoded: Decoded) -> None:
+    """Records on stdout, what was not understood on stderr."""
+    from bridge.model import to_json
+
     for diagnostic in decoded.diagnostics:
         print(f"{diagnostic.code}: {diagnostic.text}", file=sys.stderr)
     if decoded.health.text:
@@ -66,7 +77,7 @@ def map_records(
     plugin = adapter_class(destination)
     made = plugin(Setup("default", {}, SystemClock(), Random(0), timezone=timezone))  # noqa: S311
     records = []
-    for number, line in enumerate(_bytes(file).splitlines(), start=1):
+    for number, line in enumerate(bytes_of(file).splitlines(), start=1):
         if line.strip():
             try:
                 records.append(RECORDS.validate_json(line))
@@ -81,7 +92,8 @@ def map_records(
         print(text, file=sys.stderr)
 
 
-def _bytes(file: Path) -> bytes:
+def bytes_of(file: Path) -> bytes:
+    """A file's bytes, or standard input's. Raises Malformed when it cannot be read."""
     try:
         return sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
     except OSError as error:

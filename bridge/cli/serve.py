@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bridge.cli.workplace import Workplace, opened_engine
 from bridge.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
+
+LOOK_S = 1.0
+"""How often the settings file is looked at."""
 
 
 def register(app: typer.Typer) -> None:
@@ -32,18 +37,55 @@ def run(context: typer.Context) -> None:
 
 
 async def _run(place: Workplace) -> None:
+    """Serve until a signal; start over when the settings changed (a link, a bound device)."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    while not stopped.is_set():
+        await _serve(place, stopped)
+
+
+async def _serve(place: Workplace, stopped: asyncio.Event) -> None:
     from bridge.log import configure
     from bridge.web.service import serving
 
     settings = place.settings()
     configure(settings.log)
     async with opened_engine(place, settings) as engine, serving(engine, settings.service):
-        task = asyncio.ensure_future(engine.run())
-        loop = asyncio.get_running_loop()
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(stop, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        tasks = [asyncio.ensure_future(each) for each in (engine.run(), stopped.wait(), _changed(place, settings))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+
+
+async def _changed(place: Workplace, running: Settings) -> None:
+    """Return once the settings file fits and says something else; a file that does not fit changes nothing."""
+    import structlog
+
+    from bridge.engine.bindings import Bindings
+
+    seen = place.settings_file.stat().st_mtime_ns
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            written = place.settings_file.stat().st_mtime_ns
+            if written == seen:
+                continue
+            seen, settings = written, place.settings()
+            Bindings(settings)
+        except OSError:
+            continue
+        except SettingsInvalid as error:
+            structlog.get_logger(__name__).error("settings_invalid", reason=str(error))
+            continue
+        if settings != running:
+            return
 
 
 def mirror(

@@ -208,9 +208,16 @@ async def _one(journal: Journal, destination: Destination, record: str, *, retry
     return await (journal.requeue if retry else journal.drop)(destination, [record])
 
 
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(help="`usb` for plugged-in devices only.")] = "all",
+) -> None:
     """Try everything a person may have to mend, and say what to do. Exit 1 when something is wrong."""
-    problems = asyncio.run(_doctor(context.obj))
+    from bridge.cli.devices import usb_problems
+
+    if what not in {"all", "usb"}:
+        raise SettingsInvalid(f"There is no doctor for {what!r}.", next_step="Say `doctor` or `doctor usb`.")
+    problems = asyncio.run(usb_problems(context.obj) if what == "usb" else _doctor(context.obj))
     for problem in problems:
         print(f"- {problem}")
     if not problems:
@@ -238,6 +245,8 @@ async def _checked(group: str, name: str, table: Any, sessions: Any) -> str:
     from bridge.model.health import State
 
     plugin = (reader_class if group == "readers" else adapter_class)(table.plugin or name)
+    if plugin.linking is None:
+        return ""
     if table.credential is None:
         return f"not linked. Run `glucobridge link {name}`."
     try:

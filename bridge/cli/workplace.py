@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bridge.errors import SettingsInvalid
 
 if TYPE_CHECKING:
+    from bridge.contracts import Progress, UsbBus
     from bridge.credentials import Sessions, Vault
     from bridge.engine.engine import Engine
     from bridge.journal import SqliteJournal
@@ -42,6 +43,16 @@ class Workplace:
         from bridge.settings import load_settings
 
         return load_settings(self.folder)
+
+    def usb(self, settings: Settings) -> UsbBus:
+        """What is plugged in here; virtual devices where the settings ask for them."""
+        from bridge.usb import PyUsbBus
+
+        if not settings.usb.simulated:
+            return PyUsbBus()
+        from bridge.simulators.usb import plugged_in
+
+        return PyUsbBus(plugged_in(settings.usb.simulated))
 
     def person(self, wanted: str | None, settings: Settings) -> str:
         """Profile id from an id or a display name; the only one when none is named."""
@@ -105,18 +116,23 @@ async def opened_journal(
 
 
 @asynccontextmanager
-async def opened_engine(place: Workplace, settings: Settings) -> AsyncIterator[Engine]:
+async def opened_engine(
+    place: Workplace, settings: Settings, *, progress: Progress | None = None
+) -> AsyncIterator[Engine]:
     """The engine over journal and sessions; the caller holds the folder's lock."""
-    from bridge.engine.build import adapters, readers
+    from bridge.contracts.setup import silent
+    from bridge.engine.build import adapters, hot_plug, readers
     from bridge.engine.clock import SystemClock
     from bridge.engine.engine import Engine
 
     clock, random = SystemClock(), Random()  # noqa: S311
+    usb = place.usb(settings) if settings.usb.enabled else None
     async with opened_sessions(place, settings) as sessions, opened_journal(place, settings) as journal:
         yield Engine(
             journal,
-            list(readers(settings, sessions.authorised, clock, random)),
+            list(readers(settings, sessions.authorised, clock, random, usb, progress or silent)),
             list(adapters(settings, sessions.authorised, clock, random)),
             clock,
             random,
+            hot_plug(settings, usb, clock),
         )

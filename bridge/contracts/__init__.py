@@ -39,8 +39,9 @@ from bridge.contracts.linking import (
     StaticToken,
     Step,
 )
+from bridge.contracts.ports import DevicePlugIn, Recognised, UsbBus, UsbDevice, UsbKind, UsbPort
 from bridge.contracts.reader import Batch, Decoded, Diagnostic, Interval, Memory, Reader, Sighting
-from bridge.contracts.setup import Clock, PlugIn, Setup
+from bridge.contracts.setup import Clock, PlugIn, Progress, Setup
 
 __all__ = [
     "Adapter",
@@ -55,6 +56,7 @@ __all__ = [
     "Desired",
     "Destination",
     "DestinationStatus",
+    "DevicePlugIn",
     "Diagnostic",
     "Document",
     "Due",
@@ -70,9 +72,11 @@ __all__ = [
     "OAuthToken",
     "Outcome",
     "PlugIn",
+    "Progress",
     "Quarantined",
     "Reader",
     "ReaderStatus",
+    "Recognised",
     "Sealer",
     "Session",
     "Settled",
@@ -82,5 +86,9 @@ __all__ = [
     "StaticToken",
     "Step",
     "StoredItem",
+    "UsbBus",
+    "UsbDevice",
+    "UsbKind",
+    "UsbPort",
     "Verdict",
 ]

@@ -225,6 +225,10 @@ class Journal(Protocol):
         """Holes of the coverage ledger in a window."""
         ...
 
+    async def hasten(self, profile: str, reader: str, now: datetime) -> None:
+        """A person wants this source read: its next read is due now. A running engine notices within a second."""
+        ...
+
     async def readers(self) -> Sequence[ReaderStatus]:
         """State of every reader seen."""
         ...

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel
 
 from bridge.contracts.linking import Linking, Session
+from bridge.contracts.ports import UsbBus
 
 
 class Clock(Protocol):
@@ -29,6 +30,18 @@ class Clock(Protocol):
         ...
 
 
+class Progress(Protocol):
+    """Told how far a device's read is: `done` of `total` pages, blocks or results of `what`."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Must return at once."""
+        ...
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a reader or adapter class is constructed with: `ReaderClass(setup)`.
@@ -45,6 +58,11 @@ class Setup:
     timezone: str | None = None
     installation: str = ""
     """Short id of this installation, from the settings file (names what is ours at a destination)."""
+    usb: UsbBus | None = None
+    """What is plugged into this machine; None where nothing may be opened (`decode`, `map`)."""
+    bound_elsewhere: frozenset[str] = frozenset()
+    """Serials of devices that belong to other people here: not read, not announced."""
+    progress: Progress = silent
 
 
 class PlugIn(Protocol):
@@ -52,4 +70,5 @@ class PlugIn(Protocol):
 
     name: str
     Settings: ClassVar[type[BaseModel]]
-    linking: ClassVar[Linking]
+    linking: ClassVar[Linking | None]
+    """None: nothing to link (a device that is plugged in, a file)."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from random import Random
 
-from bridge.contracts import Adapter, Clock, Destination, Reader, Session, Setup
-from bridge.engine.registry import adapter_class, checked, reader_class
+from bridge.contracts import Adapter, Clock, Destination, Progress, Reader, Session, Setup, UsbBus
+from bridge.contracts.setup import silent
+from bridge.engine.bindings import Bindings
+from bridge.engine.plugging import Plugging, Wake
+from bridge.engine.registry import adapter_class, checked, device_plugins, reader_class
 from bridge.errors import SettingsInvalid
 from bridge.settings import PlugInSettings, ProfileSettings, Settings
 
@@ -15,16 +20,33 @@ SessionOf = Callable[[str], Session]
 
 
 def readers(
-    settings: Settings, sessions: SessionOf | None, clock: Clock, random: Random
+    settings: Settings,
+    sessions: SessionOf | None,
+    clock: Clock,
+    random: Random,
+    usb: UsbBus | None = None,
+    progress: Progress = silent,
 ) -> Iterator[tuple[str, Reader]]:
     """(profile, reader) of everything enabled. Raises SettingsInvalid."""
+    bindings = Bindings(settings)
     for profile, person in settings.profiles.items():
         for name, table in person.readers.items():
             if table.enabled:
                 plugin = reader_class(table.plugin or name)
                 where = f"profiles.{profile}.readers.{name}"
                 checked(plugin, table.own, where)
-                yield profile, plugin(_setup(settings, profile, person, table, where, sessions, clock, random))
+                open_session = sessions if plugin.linking is not None else None
+                setup = _setup(settings, profile, person, table, where, open_session, clock, random)
+                others = bindings.of_others(profile)
+                yield profile, plugin(replace(setup, usb=usb, progress=progress, bound_elsewhere=others))
+
+
+def hot_plug(settings: Settings, usb: UsbBus | None, clock: Clock) -> Callable[[Wake], Plugging] | None:
+    """What makes the engine's hot-plug watch; None where USB is off or the extra `usb` is not installed."""
+    if usb is None or find_spec("usb") is None:
+        return None
+    bindings = Bindings(settings)
+    return lambda wake: Plugging(usb, device_plugins, bindings, clock, wake)
 
 
 def adapters(

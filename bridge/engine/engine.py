@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -14,6 +14,7 @@ from bridge.contracts import Adapter, Clock, DeliveryState, Destination, Journal
 from bridge.engine.adoption import adopt_stored
 from bridge.engine.backoff import jittered
 from bridge.engine.deliverer import Deliverer, Phase, Round
+from bridge.engine.plugging import Plugging, Wake
 from bridge.engine.poller import Poller
 from bridge.engine.reconcile import reconcile
 from bridge.engine.supervisor import Crash, Supervisor
@@ -78,8 +79,10 @@ class Engine:
         adapters: Iterable[tuple[Destination, Adapter]],
         clock: Clock,
         random: Random,
+        plugging: Callable[[Wake], Plugging] | None = None,
     ) -> None:
         self.journal, self._clock, self._random = journal, clock, random
+        self.plugging = plugging(self.wake_reader) if plugging is not None else None
         self.sinks = {
             destination: Sink(Deliverer(journal, adapter, destination, clock, random), adapter)
             for destination, adapter in adapters
@@ -122,6 +125,8 @@ class Engine:
             name = f"deliver {destination.profile} {destination.name}"
             self._supervisor.start(name, lambda d=destination, s=sink: self._deliver(d, s))  # type: ignore[misc]
         self._supervisor.start("watch", self._watch)
+        if self.plugging is not None:
+            self._supervisor.start("hot-plug", self.plugging.run)
         self._supervisor.start("housekeeping", self._housekeeping)
         try:
             await asyncio.Event().wait()
@@ -211,6 +216,22 @@ class Engine:
             if newer != version:
                 version = newer
                 self.call()
+                await self._hasten()
+
+    async def _hasten(self) -> None:
+        """Wake the sources whose next read somebody moved forward."""
+        now = self._clock.now()
+        due = {(each.profile, each.reader): each.next_due for each in await self.journal.readers()}
+        for source in self.sources:
+            asked, planned = due.get((source.poller.profile, source.poller.reader.name)), source.poller.due
+            if asked is not None and planned is not None and asked <= now < planned:
+                source.wake.set()
+
+    def wake_reader(self, profile: str, reader: str) -> None:
+        """Read this source now: its device was plugged in."""
+        for source in self.sources:
+            if (source.poller.profile, source.poller.reader.name) == (profile, reader):
+                source.wake.set()
 
     def call(self) -> None:
         """A person did something: whatever waits for them looks again now."""
@@ -240,10 +261,14 @@ class Engine:
         new = 0
         for source in self.sources:
             new += (await source.poller.once()).new
-        for sink in self.sinks.values():
-            while (await sink.deliverer.round()).leased:
-                pass
+        await self.settle({destination.profile for destination in self.sinks})
         return await self._cycle(new)
+
+    async def settle(self, profiles: Collection[str]) -> None:
+        """Deliver what is due for these people, until nothing is."""
+        for destination, sink in self.sinks.items():
+            while destination.profile in profiles and (await sink.deliverer.round()).leased:
+                pass
 
     async def _cycle(self, new: int) -> Cycle:
         statuses = [s for s in await self.journal.destinations() if s.destination in self.sinks]
@@ -271,7 +296,8 @@ PERSON = frozenset(
     {
         State.LOGIN_REQUIRED, State.ACCOUNT_SHARED, State.CHOOSE_PATIENT, State.PERMISSION_DENIED,
         State.APP_VERSION_TOO_OLD, State.DISCOVERY_UNSUPPORTED, State.NOT_LINKED, State.SETTINGS_INVALID,
-        State.VAULT_LOCKED, State.CAREPORTAL_OFF, State.SITE_FULL,
+        State.VAULT_LOCKED, State.CAREPORTAL_OFF, State.SITE_FULL, State.USB_PERMISSION, State.DEVICE_UNBOUND,
+        State.PUMP_ALARM, State.METER_ERROR, State.CLOCK_NOT_SET, State.WRONG_DEVICE,
     }
 )  # fmt: skip
 """States that only a person can end."""

@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, ContractViolation
 from bridge.model.health import Health, State
 
 PASS_S = 180.0
-"""Deadline of one pass over a source."""
+"""Deadline of one batch of a source."""
 FLOOR_S = 1.0
 
 
@@ -42,12 +42,14 @@ class Poller:
     arrived: Callable[[], None]
     health: Health = field(default_factory=lambda: Health(State.STARTING))
     failures: int = 0
+    due: datetime | None = None
+    """When the next pass is due, as the last one said."""
 
     async def once(self) -> Pass:
         """One pass. What the source or the journal cannot do now becomes a health and a later due time."""
         try:
-            async with asyncio.timeout(PASS_S):
-                done = await self._pass()
+            async with asyncio.timeout(PASS_S) as limit:
+                done = await self._pass(limit)
         except TimeoutError:
             done = self._later(Health(State.UNREACHABLE, f"{self.reader.name} did not finish within {PASS_S:.0f} s."))
         except ContractViolation:
@@ -57,16 +59,17 @@ class Poller:
             done = self._later(Health(state, str(error)))
         else:
             self.failures = 0
-        self.health = done.health
+        self.health, self.due = done.health, done.next_due
         return done
 
-    async def _pass(self) -> Pass:
+    async def _pass(self, limit: asyncio.Timeout) -> Pass:
         memory = await self.journal.memory(self.profile, self.reader.name)
         done = Pass(self.clock.now() + timedelta(seconds=60), Health(State.NO_DATA))
         batches = cast(Any, self.reader.read(memory, None))
         async with aclosing(batches):
             async for batch in batches:
                 await self._append(batch, done)
+                limit.reschedule(asyncio.get_running_loop().time() + PASS_S)
         return done
 
     async def _append(self, batch: Batch, done: Pass) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ValidationError
 
-from bridge.contracts import Adapter, Linking, Reader, Setup
+from bridge.contracts import Adapter, DevicePlugIn, Linking, Reader, Setup
 from bridge.errors import SettingsInvalid
 
 READERS, ADAPTERS = "bridge.readers", "bridge.adapters"
@@ -19,7 +19,7 @@ class ReaderClass(Protocol):
 
     name: str
     Settings: type[BaseModel]
-    linking: Linking
+    linking: Linking | None
 
     def __call__(self, setup: Setup) -> Reader:
         """The reader of one profile."""
@@ -46,6 +46,12 @@ def names(group: str) -> list[str]:
 def reader_class(name: str) -> ReaderClass:
     """The class behind a reader's name. Raises SettingsInvalid for an unknown one."""
     return cast(ReaderClass, _load(READERS, name, "reader"))
+
+
+def device_plugins() -> list[DevicePlugIn]:
+    """The installed readers of plugged-in devices."""
+    found: list[Any] = [reader_class(name) for name in names(READERS)]
+    return [plugin for plugin in found if hasattr(plugin, "plugs")]
 
 
 def adapter_class(name: str) -> AdapterClass:

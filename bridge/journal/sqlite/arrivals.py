@@ -62,6 +62,12 @@ def memory(db: sqlite3.Connection, profile: str, reader: str, now: datetime) -> 
     return Memory(seen, json.loads(state[0]) if state else {})
 
 
+def hasten(db: sqlite3.Connection, profile: str, reader: str, now: datetime) -> None:
+    """Its next read is due now; a reader that was never seen is due anyway."""
+    due_ms, n = to_ms(now), profile_n(db, profile)
+    db.execute("UPDATE readers SET next_due_ms = ? WHERE profile = ? AND name = ?", (due_ms, n, reader))
+
+
 def readers(db: sqlite3.Connection) -> list[ReaderStatus]:
     """Every reader seen, by profile and name, with the holes between what it covered."""
     gaps = _gaps(db)

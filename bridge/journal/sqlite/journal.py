@@ -165,6 +165,10 @@ class SqliteJournal:
         """Kept captures, newest first."""
         return await self._read(captures.captures, profile, reader, self._sealer)
 
+    async def hasten(self, profile: str, reader: str, now: datetime) -> None:
+        """Its next read is due now."""
+        await self._write(arrivals.hasten, profile, reader, now)
+
     async def readers(self) -> Sequence[ReaderStatus]:
         """State of every reader seen."""
         return await self._read(arrivals.readers)

@@ -1,0 +1,1 @@
+"""Pure byte tools that device families share."""
