@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from bridge.contracts.adapter import LedgerDocument, StoredItem
 from bridge.contracts.reader import Batch, Interval, Memory
+from bridge.contracts.transport import UploadRecord, UploadState
 from bridge.model.capture import Capture
 from bridge.model.health import Health
 from bridge.model.records import Record
@@ -227,6 +228,16 @@ class Journal(Protocol):
 
     async def hasten(self, profile: str, reader: str, now: datetime) -> None:
         """A person wants this source read: its next read is due now. A running engine notices within a second."""
+        ...
+
+    async def note_upload(self, upload: UploadRecord) -> None:
+        """Store an upload as it stands; the same request again replaces it."""
+        ...
+
+    async def uploads(
+        self, profile: str | None = None, states: Iterable[UploadState] = (), limit: int = 100
+    ) -> Sequence[UploadRecord]:
+        """Uploads newest first; of everybody and in every state where none is named."""
         ...
 
     async def readers(self) -> Sequence[ReaderStatus]:

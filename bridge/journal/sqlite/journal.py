@@ -28,11 +28,13 @@ from bridge.contracts import (
     Sealer,
     Settlement,
     StoredItem,
+    UploadRecord,
+    UploadState,
 )
 from bridge.errors import ContractViolation, JournalUnusable
 from bridge.journal.intake import sightings
 from bridge.journal.retention import Retention
-from bridge.journal.sqlite import arrivals, captures, deliveries, destinations, documents, intake, reading
+from bridge.journal.sqlite import arrivals, captures, deliveries, destinations, documents, intake, reading, uploads
 from bridge.journal.sqlite.connection import connect, plain_errors, transaction
 from bridge.journal.sqlite.migration import check, check_integrity, migrate, schema_files, version
 from bridge.journal.sqlite.rows import ensured_profile
@@ -168,6 +170,16 @@ class SqliteJournal:
     async def hasten(self, profile: str, reader: str, now: datetime) -> None:
         """Its next read is due now."""
         await self._write(arrivals.hasten, profile, reader, now)
+
+    async def note_upload(self, upload: UploadRecord) -> None:
+        """Store an upload as it stands."""
+        await self._write(uploads.note, upload)
+
+    async def uploads(
+        self, profile: str | None = None, states: Iterable[UploadState] = (), limit: int = 100
+    ) -> Sequence[UploadRecord]:
+        """Uploads newest first."""
+        return await self._read(uploads.uploads, profile, set(states), limit)
 
     async def readers(self) -> Sequence[ReaderStatus]:
         """State of every reader seen."""

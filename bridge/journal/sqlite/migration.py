@@ -51,11 +51,12 @@ def check_integrity(db: sqlite3.Connection, path: Path) -> None:
 
 
 def migrate(db: sqlite3.Connection, path: Path, schemas: dict[int, str]) -> None:
-    """Run what is missing, each file in one transaction. Safe when two processes open a journal at once."""
+    """Run what is missing, each file in one transaction, a copy before each. Safe when two processes open at once."""
+    held = version(db) > 0
     for number, script in schemas.items():
         if version(db) >= number:
             continue
-        if version(db) > 0:
+        if held:
             copy(db, path.with_name(f"{path.name}.before-{number}"))
         with transaction(db, write=True):
             if version(db) < number:
