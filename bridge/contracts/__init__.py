@@ -40,7 +40,7 @@ from bridge.contracts.linking import (
     Step,
 )
 from bridge.contracts.ports import DevicePlugIn, Recognised, UsbBus, UsbDevice, UsbKind, UsbPort
-from bridge.contracts.reader import Batch, Decoded, Diagnostic, Interval, Memory, Reader, Sighting
+from bridge.contracts.reader import Batch, Decoded, Diagnostic, Grace, Interval, Memory, Reader, Sighting
 from bridge.contracts.setup import Clock, PlugIn, Progress, Setup
 from bridge.contracts.transport import (
     Capabilities,
@@ -78,6 +78,7 @@ __all__ = [
     "Document",
     "Due",
     "Fate",
+    "Grace",
     "Grant",
     "Hold",
     "Interval",

@@ -200,6 +200,10 @@ class Journal(Protocol):
         """Make settled deliveries pending again (quarantine retry, repair); how many."""
         ...
 
+    async def unhold(self, profile: str, window: Interval) -> int:
+        """What waits for a verified upload in this window (record times) is mirrored now; how many deliveries."""
+        ...
+
     async def drop(self, destination: Destination, record_ids: Iterable[str]) -> int:
         """A person gives quarantined deliveries up: settled as not applicable; how many."""
         ...

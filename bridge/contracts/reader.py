@@ -63,6 +63,18 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Grace:
+    """Until when new records wait for their upload to be verified before they are mirrored.
+
+    Records after `fresh_since` wait until `fresh_until` (an alarm must not wait), the others until `until`.
+    """
+
+    until: datetime
+    fresh_since: datetime
+    fresh_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One read's yield, appended in one transaction. `decoded` is None when nothing could be decoded.
 
@@ -76,6 +88,7 @@ class Batch:
     decoded: Decoded | None = None
     capture: Capture | None = None
     covered: Interval | None = None
+    grace: Grace | None = None
 
 
 class Reader(Protocol):

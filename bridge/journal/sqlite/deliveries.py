@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.contracts import DeliveryState, Destination, Due, Quarantined, Settled, Settlement
+from bridge.contracts import DeliveryState, Destination, Due, Grace, Interval, Quarantined, Settled, Settlement
 from bridge.errors import ContractViolation
 from bridge.journal.sqlite import documents, tallies
 from bridge.journal.sqlite.rows import (
@@ -17,6 +17,7 @@ from bridge.journal.sqlite.rows import (
     ledger_of,
     listed,
     parsed,
+    profile_n,
     resolved,
 )
 from bridge.model import from_ms, to_ms
@@ -60,15 +61,38 @@ SELECT ?, r.n, r.time_ms, 'pending', 0, ? FROM records r WHERE r.profile = ?
 """
 _FAN_OUT = """
 INSERT INTO deliveries (destination, record, time_ms, state, ready_ms, since_ms)
-SELECT d.n, r.n, r.time_ms, 'pending', 0, ? FROM destinations d CROSS JOIN records r
-WHERE d.profile = ? AND d.active AND r.n >= ?
+SELECT d.n, r.n, r.time_ms, ?1, CASE WHEN r.time_ms > ?2 THEN ?3 ELSE ?4 END, ?5
+FROM destinations d CROSS JOIN records r WHERE d.profile = ?6 AND d.active AND r.n >= ?7
 """
 
 
-def fan_out(db: sqlite3.Connection, profile: int, first: int, number: int, now_ms: int) -> None:
-    """Pending deliveries of the `number` records numbered from `first` on, which are all the profile's."""
-    db.execute(_FAN_OUT, (now_ms, profile, first))
-    tallies.add_pending(db, profile, number)
+def fan_out(
+    db: sqlite3.Connection, profile: int, first: int, number: int, now_ms: int, grace: Grace | None = None
+) -> None:
+    """Pending or held deliveries of the `number` records numbered from `first` on, which are all the profile's."""
+    state, when = "pending", (0, 0, 0)
+    if grace is not None:
+        state, when = "withheld", (to_ms(grace.fresh_since), to_ms(grace.fresh_until), to_ms(grace.until))
+    db.execute(_FAN_OUT, (state, *when, now_ms, profile, first))
+    tallies.add(db, profile, state, number)
+
+
+_HELD = """
+SELECT d.destination, d.record FROM deliveries d JOIN destinations t ON t.n = d.destination
+WHERE t.profile = ? AND d.state = 'withheld' AND d.ready_ms IS NOT NULL AND d.time_ms BETWEEN ? AND ?
+"""
+
+
+def unhold(db: sqlite3.Connection, profile: str, window: Interval, now_ms: int) -> int:
+    """Held becomes pending at once; how many."""
+    rows = db.execute(_HELD, (profile_n(db, profile), to_ms(window.start), to_ms(window.end) - 1)).fetchall()
+    db.executemany(
+        "UPDATE deliveries SET state = 'pending', ready_ms = 0, since_ms = ? WHERE destination = ? AND record = ?",
+        [(now_ms, *row) for row in rows],
+    )
+    for destination, number in Counter(destination for destination, _ in rows).items():
+        tallies.shift(db, destination, Counter(withheld=number), Counter(pending=number))
+    return len(rows)
 
 
 # --- the round of a deliverer ----------------------------------------------------------------------

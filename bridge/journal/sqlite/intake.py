@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.contracts import Appended, Batch, StoredItem
+from bridge.contracts import Appended, Batch, Grace, StoredItem
 from bridge.journal import intake
 from bridge.journal.intake import Draft, Held, Nearby, New, Plan, Seen
 from bridge.journal.links import targets
@@ -64,7 +64,7 @@ def add_records(db: sqlite3.Connection, profile: int, batch: Batch, seen: dict[s
         return Appended((), (), len(seen))
     near = _nearby(db, profile, known, changed, unknown)
     plan = intake.plan(changed, unknown, near, intake.reread(batch, seen.values()))
-    _write(db, profile, plan, now_ms)
+    _write(db, profile, plan, now_ms, batch.grace)
     revised = [draft.record.id for draft in plan.revised]
     new = [each.record.id for each in plan.new]
     return Appended(new, revised, len(seen) - len(new) - len(revised))
@@ -148,9 +148,9 @@ def _items(db: sqlite3.Connection, profile: int, names: Iterable[str], windows: 
 # --- what changes ----------------------------------------------------------------------------------
 
 
-def _write(db: sqlite3.Connection, profile: int, plan: Plan, now_ms: int) -> None:
+def _write(db: sqlite3.Connection, profile: int, plan: Plan, now_ms: int, grace: Grace | None) -> None:
     _add_devices(db, profile, [each.record for each in plan.new] + [draft.record for draft in plan.drafts])
-    _insert(db, profile, plan.new, now_ms)
+    _insert(db, profile, plan.new, now_ms, grace)
     for draft in plan.drafts:
         _update(db, profile, draft, now_ms)
     deliveries.reopen(db, profile, [draft.held.key for draft in plan.revised], now_ms)
@@ -161,13 +161,13 @@ def _write(db: sqlite3.Connection, profile: int, plan: Plan, now_ms: int) -> Non
         )
 
 
-def _insert(db: sqlite3.Connection, profile: int, new: Sequence[New], now_ms: int) -> None:
+def _insert(db: sqlite3.Connection, profile: int, new: Sequence[New], now_ms: int, grace: Grace | None) -> None:
     if not new:
         return
     first = db.execute("SELECT coalesce(max(n), 0) + 1 FROM records").fetchone()[0]
     numbered = list(enumerate(new, first))
     db.executemany(_INSERT, [_row(n, profile, each) for n, each in numbered])
-    deliveries.fan_out(db, profile, first, len(new), now_ms)
+    deliveries.fan_out(db, profile, first, len(new), now_ms, grace)
     if named := [(profile, target, n) for n, each in numbered for target in targets(each.record)]:
         db.executemany(_LINK, named)
     if renamed := [

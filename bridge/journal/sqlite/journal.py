@@ -255,6 +255,10 @@ class SqliteJournal:
         """Make settled and withheld deliveries pending again, but never what a person removed there; how many."""
         return await self._write(deliveries.requeue, destination, set(record_ids), self._now_ms())
 
+    async def unhold(self, profile: str, window: Interval) -> int:
+        """What waits for a verified upload in this window is mirrored now; how many deliveries."""
+        return await self._write(deliveries.unhold, profile, window, self._now_ms())
+
     async def drop(self, destination: Destination, record_ids: Iterable[str]) -> int:
         """Give quarantined deliveries up: settled as not applicable; how many."""
         return await self._write(deliveries.drop, destination, set(record_ids), self._now_ms())

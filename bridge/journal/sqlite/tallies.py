@@ -19,13 +19,13 @@ def shift(db: sqlite3.Connection, destination: int, left: Counter[str], reached:
     )
 
 
-def add_pending(db: sqlite3.Connection, profile: int, number: int) -> None:
-    """So many new pending deliveries in every active ledger of a profile."""
+def add(db: sqlite3.Connection, profile: int, state: str, number: int) -> None:
+    """So many new deliveries of a state in every active ledger of a profile."""
     db.execute(
         "INSERT INTO tallies (destination, state, count)"
-        " SELECT n, 'pending', ? FROM destinations WHERE profile = ? AND active"
+        " SELECT n, ?, ? FROM destinations WHERE profile = ? AND active"
         " ON CONFLICT (destination, state) DO UPDATE SET count = count + excluded.count",
-        (number, profile),
+        (state, number, profile),
     )
 
 
