@@ -56,6 +56,7 @@ from bridge.contracts.transport import (
     UploadRequest,
     UploadState,
     Verification,
+    Verifier,
 )
 
 __all__ = [
@@ -120,4 +121,5 @@ __all__ = [
     "UsbPort",
     "Verdict",
     "Verification",
+    "Verifier",
 ]

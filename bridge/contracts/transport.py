@@ -96,6 +96,8 @@ class TransportResult:
     state: Sent
     remote_id: str | None = None
     detail: str = ""
+    ended_at: datetime | None = None
+    """When it ended; the queue notes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,14 @@ class Capabilities:
     needs_user: bool
     min_interval_s: float
     targets_medtronic: bool
+
+
+class Verifier(Protocol):
+    """Reads back what CareLink has. What cannot be asked is evidence of nothing, never an error."""
+
+    async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
+        """The highest level that the evidence reaches for this upload."""
+        ...
 
 
 class Transport(Protocol):

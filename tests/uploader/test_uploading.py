@@ -1,0 +1,210 @@
+"""One person's upload queue over a real journal: schedule, joining, restart, read-back, and mirroring after it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.contracts import (
+    Capabilities,
+    DeliveryState,
+    DeviceRef,
+    Grace,
+    Journal,
+    Level,
+    Sent,
+    Snapshot,
+    TransportResult,
+    Trigger,
+    UploadRecord,
+    UploadRequest,
+    UploadState,
+    Verification,
+)
+from bridge.engine.schedule import Schedule
+from bridge.engine.uploading import Uploading, Uploads
+from bridge.journal import open_journal
+from tests.contracts.journal_records import NIGHTSCOUT, NOW, PUMP, at, batch, glucose
+from tests.support.clock import FakeClock
+
+DEVICE = DeviceRef("pump", "MiniMed 640G", PUMP.serial or "")
+
+
+@dataclass
+class Way:
+    """A transport and a read-back that do as the test says."""
+
+    sent: list[Sent] = field(default_factory=lambda: [Sent.ACCEPTED])
+    level: Level = Level.COVERED
+    hindrance: str = ""
+    can_push: bool = True
+    requests: list[UploadRequest] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    name: str = "scripted"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(self.can_push, True, False, 300, targets_medtronic=False)
+
+    async def preflight(self, request: UploadRequest) -> str:
+        return self.hindrance
+
+    async def upload(self, request: UploadRequest, snapshot: Snapshot) -> TransportResult:
+        self.requests.append(request)
+        self.snapshots.append(snapshot)
+        return TransportResult(self.sent.pop(0) if len(self.sent) > 1 else self.sent[0], "r1")
+
+    async def cancel(self) -> None: ...
+
+    async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
+        return Verification(self.level, NOW)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Journal]:
+    opened = await open_journal(tmp_path / "journal.db", clock=clock)
+    await opened.register([NIGHTSCOUT])
+    yield opened
+    await opened.close()
+
+
+def queue_of(journal: Journal, clock: FakeClock, way: Way, preset: str = "hourly") -> Uploading:
+    uploads = Uploads("p1", way, way, Schedule(preset, "p1"), "Europe/Berlin", [DEVICE])  # type: ignore[arg-type]
+    return Uploading(journal, uploads, clock)
+
+
+async def states(journal: Journal) -> list[UploadState]:
+    return [each.state for each in await journal.uploads("p1")]
+
+
+async def test_the_first_upload_is_due_at_once_and_verified_by_read_back(journal: Journal, clock: FakeClock) -> None:
+    way = Way()
+    uploading = queue_of(journal, clock, way)
+    assert await uploading.step() <= 15
+    assert await states(journal) == [UploadState.TRANSPORT_OK]
+    clock.advance(15)
+    await uploading.step()
+    assert await states(journal) == [UploadState.VERIFIED]
+
+
+async def test_the_snapshot_holds_the_devices_own_records_of_the_window(journal: Journal, clock: FakeClock) -> None:
+    other = PUMP.model_copy(update={"serial": "NG9999999H"})
+    await journal.append(batch(glucose(-10), glucose(-5, device=other), glucose(-60 * 24 * 30)))
+    way = Way()
+    await queue_of(journal, clock, way).step()
+    (snapshot,) = way.snapshots
+    assert [record.id for record in snapshot.records] == [glucose(-10).id]
+
+
+async def test_the_schedule_asks_once_an_hour_and_the_next_window_overlaps(
+    journal: Journal, clock: FakeClock
+) -> None:
+    way = Way()
+    uploading = queue_of(journal, clock, way)
+    for _ in range(4 * 60):
+        await uploading.step()
+        clock.advance(60)
+    assert len(way.requests) == 5
+    first, second = way.requests[:2]
+    assert second.window.start == first.window.end - timedelta(hours=2)
+
+
+async def test_after_three_days_off_one_upload_covers_all(journal: Journal, clock: FakeClock) -> None:
+    way = Way()
+    await queue_of(journal, clock, way).step()
+    clock.advance(15)
+    await queue_of(journal, clock, way).step()
+    clock.advance(3 * 24 * 3600)
+    again = queue_of(journal, clock, way)
+    await again.step()
+    await again.step()
+    assert len(way.requests) == 2
+    assert way.requests[1].window.end - way.requests[1].window.start > timedelta(days=3)
+
+
+async def test_a_process_that_died_during_the_transport_goes_on_with_the_same_request(
+    journal: Journal, clock: FakeClock
+) -> None:
+    way = Way()
+    uploading = queue_of(journal, clock, way, "connect")
+    asked = await uploading.ask(DEVICE, Trigger.MANUAL)
+    await journal.note_upload(replace(asked, state=UploadState.RUNNING, attempts=1))
+    await queue_of(journal, clock, way, "connect").step()
+    assert [request.id for request in way.requests] == [asked.request.id]
+    (upload,) = await journal.uploads("p1")
+    assert upload.attempts == 2
+
+
+async def test_two_askers_get_one_upload(journal: Journal, clock: FakeClock) -> None:
+    way = Way()
+    uploading = queue_of(journal, clock, way, "connect")
+    first = await uploading.ask(DEVICE, Trigger.CONNECTED)
+    second = await uploading.ask(DEVICE, Trigger.MANUAL)
+    assert first.request.id == second.request.id
+    await uploading.step()
+    assert len(way.requests) == 1
+
+
+async def test_a_failed_upload_waits_and_tries_again(journal: Journal, clock: FakeClock) -> None:
+    way = Way(sent=[Sent.FAILED, Sent.ACCEPTED])
+    uploading = queue_of(journal, clock, way, "connect")
+    await uploading.ask(DEVICE, Trigger.MANUAL)
+    await uploading.step()
+    await uploading.step()
+    assert len(way.requests) == 1
+    clock.advance(5 * 60)
+    await uploading.step()
+    assert len(way.requests) == 2
+    assert await states(journal) == [UploadState.TRANSPORT_OK]
+
+
+@pytest.mark.parametrize(("way", "state"), [
+    (Way(hindrance="The uploader is not installed."), UploadState.NEEDS_USER),
+    (Way(level=Level.MISMATCH), UploadState.MISMATCH),
+])  # fmt: skip
+async def test_the_schedule_stops_until_a_person_acts(
+    journal: Journal, clock: FakeClock, way: Way, state: UploadState
+) -> None:
+    uploading = queue_of(journal, clock, way)
+    for _ in range(5):
+        await uploading.step()
+        clock.advance(3600)
+    assert await states(journal) == [state]
+    await uploading.ask(DEVICE, Trigger.MANUAL)
+    assert len(await states(journal)) == 2
+
+
+async def test_records_held_for_the_upload_are_mirrored_once_it_is_verified(
+    journal: Journal, clock: FakeClock
+) -> None:
+    record = glucose(-60)
+    held = Grace(until=at(15), fresh_since=at(-15), fresh_until=at(1))
+    await journal.append(replace(batch(record), grace=held))
+    uploading = queue_of(journal, clock, Way())
+    await uploading.step()
+    assert (await journal.states(NIGHTSCOUT, [record.id]))[record.id] is DeliveryState.WITHHELD
+    clock.advance(15)
+    await uploading.step()
+    assert (await journal.states(NIGHTSCOUT, [record.id]))[record.id] is DeliveryState.PENDING
+
+
+async def test_an_upload_that_never_shows_up_is_said_so_and_nothing_is_sent_again(
+    journal: Journal, clock: FakeClock
+) -> None:
+    way = Way(level=Level.UNVERIFIED)
+    uploading = queue_of(journal, clock, way, "connect")
+    await uploading.ask(DEVICE, Trigger.MANUAL)
+    for _ in range(20):
+        await uploading.step()
+        clock.advance(60)
+    assert await states(journal) == [UploadState.UNVERIFIED]
+    assert len(way.requests) == 1
