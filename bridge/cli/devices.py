@@ -112,7 +112,7 @@ async def _meant(place: Workplace, device: str, reader: str | None) -> list[tupl
             f"No device {device!r} is plugged in.",
             next_step=f"Plug it in, or name its reader with --reader: {', '.join(known)}.",
         )
-    return [(each.reader, each.who.serial) for each in found if each.who.serial]
+    return list(dict.fromkeys((each.reader, each.who.serial) for each in found if each.who.serial))
 
 
 def unbind(

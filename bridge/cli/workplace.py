@@ -50,7 +50,7 @@ class Workplace:
 
         if not settings.usb.simulated:
             return PyUsbBus()
-        from bridge.simulators.usb import plugged_in
+        from bridge.simulators.usb.catalogue import plugged_in
 
         return PyUsbBus(plugged_in(settings.usb.simulated))
 
