@@ -31,11 +31,9 @@ def redacted(capture: Capture) -> Capture:
     for serial in _serials(reader, capture):
         names.of(serial)
     own = getattr(reader, "redacted", None)
-    changed: Capture = (
-        own(capture, names) if own is not None else replace(capture, body=_replaced(capture.body, names))
-    )
-    said = {key: _replaced(value.encode(), names).decode() for key, value in changed.context.items()}
-    feed = _replaced(changed.feed.encode(), names).decode()
+    changed: Capture = own(capture, names) if own else replace(capture, body=names.replaced(capture.body))
+    said = {key: names.replaced(value.encode()).decode() for key, value in changed.context.items()}
+    feed = names.replaced(changed.feed.encode()).decode()
     return replace(changed, context=said, feed=_without_account(feed))
 
 
@@ -46,12 +44,6 @@ def _serials(reader: Reader, capture: Capture) -> list[str]:
         return []
     found = (record.device.serial for record in records if record.device is not None)
     return list(dict.fromkeys(serial for serial in found if serial))
-
-
-def _replaced(body: bytes, names: Pseudonyms) -> bytes:
-    for real, made_up in names:
-        body = body.replace(real.encode(), made_up.encode())
-    return body
 
 
 def _without_account(feed: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 _DIGITS = "0123456789"
 
 
@@ -19,9 +17,11 @@ class Pseudonyms:
             self._given[serial] = _shaped(serial, len(self._given) + 1)
         return self._given[serial]
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        """(real, made-up), longest first, so that no serial is cut by a shorter one."""
-        return iter(sorted(self._given.items(), key=lambda pair: -len(pair[0])))
+    def replaced(self, text: bytes) -> bytes:
+        """The text with every serial given so far replaced; longer ones first, so that none is cut by a shorter."""
+        for real, made_up in sorted(self._given.items(), key=lambda pair: -len(pair[0])):
+            text = text.replace(real.encode(), made_up.encode())
+        return text
 
 
 def _shaped(serial: str, number: int) -> str:

@@ -32,12 +32,14 @@ from bridge.errors import (
 )
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms, iso_wall
 from bridge.readers.contour_usb import log
 from bridge.readers.contour_usb.decode import decode
 from bridge.readers.contour_usb.header import Header
 from bridge.readers.contour_usb.link import Conversation, Transfer
 from bridge.readers.contour_usb.making import FAMILY, feed
+from bridge.readers.contour_usb.redact import redacted
 
 NAME = "contour-usb"
 HID = 3
@@ -90,6 +92,10 @@ class ContourUsbReader:
     def decode(self, capture: Capture, memory: Memory) -> Decoded:
         """Records of a transfer's frames (text log or raw bytes). Pure. Raises Malformed for anything else."""
         return decode(capture, memory)
+
+    def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
+        """The same transfer with made-up serials."""
+        return redacted(capture, names)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass: a batch for each bound meter. A meter always sends all it has, so `since` changes nothing."""

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from bridge.simulators.contour import CONTOUR_NEXT, CONTOUR_NEXT_ONE, CONTOUR_NEXT_USB, CONTOUR_USB, Kind, VirtualMeter
+from bridge.simulators.contour import (
+    CONTOUR_NEXT,
+    CONTOUR_NEXT_ONE,
+    CONTOUR_NEXT_USB,
+    CONTOUR_USB,
+    Kind,
+    VirtualMeter,
+)
 from bridge.simulators.contour.results import lived
 from bridge.simulators.patient import VirtualPatient
 from bridge.simulators.usb.backend import VirtualBackend
 from bridge.simulators.usb.device import VirtualDevice
 
 Now = Callable[[], datetime]
-DAYS = 30
+DAYS = 14
 """How far back a virtual meter remembers."""
 _METERS = {
     "contour-next": CONTOUR_NEXT, "contour-next-one": CONTOUR_NEXT_ONE, "contour-next-usb": CONTOUR_NEXT_USB,
