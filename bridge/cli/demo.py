@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from bridge.contracts import Clock
+    from bridge.contracts import Clock, UsbBus
     from bridge.demo import World
     from bridge.engine.engine import Engine
     from bridge.settings import Settings
@@ -30,19 +30,33 @@ def demo(
     speed: Annotated[float, typer.Option(min=1, max=120, help="Seconds of life played in a second.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Which virtual patient.")] = 1,
     people: Annotated[int, typer.Option(min=1, max=20, help="How many of them.")] = 1,
+    device: Annotated[str | None, typer.Option(help="A virtual device on USB instead, such as 640g.")] = None,
 ) -> None:
     """A virtual 780G patient on a simulated CareLink, mirrored to a simulated Nightscout and Tidepool."""
+    if device is not None:
+        _known(device)
     with tempfile.TemporaryDirectory(prefix="glucobridge-demo-") as folder:
         try:
-            complete = asyncio.run(_demo(Path(folder), minutes, speed, seed, people))
+            complete = asyncio.run(_demo(Path(folder), minutes, speed, seed, people, device))
         except KeyboardInterrupt:
             return
     raise typer.Exit(0 if complete else 1)
 
 
-async def _demo(folder: Path, minutes: float | None, speed: float, seed: int, people: int) -> bool:
+def _known(device: str) -> None:
+    from bridge.errors import SettingsInvalid
+    from bridge.simulators.usb.catalogue import known_devices
+
+    if device not in known_devices():
+        known = ", ".join(known_devices())
+        raise SettingsInvalid(f"There is no virtual device {device!r}.", next_step=f"Known are: {known}.")
+
+
+async def _demo(
+    folder: Path, minutes: float | None, speed: float, seed: int, people: int, device: str | None
+) -> bool:
     from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
-    from bridge.demo import FastClock, link_all, started
+    from bridge.demo import FastClock, link_all, plug_in, started
     from bridge.engine.lock import engine_lock
     from bridge.journal import open_journal
     from bridge.log import configure
@@ -62,29 +76,32 @@ async def _demo(folder: Path, minutes: float | None, speed: float, seed: int, pe
             sessions = Sessions(vault, http_client(), clock)
             journal = await open_journal(folder / "journal.db", clock=clock, sealer=VaultSealer(vault))
             try:
-                settings = await link_all(world, sessions)
-                engine = _engine(settings, sessions, journal, clock)
+                settings, usb = await link_all(world, sessions), None
+                if device is not None:
+                    settings, usb = plug_in(settings, world.people[0].patient, device, clock)
+                engine = _engine(settings, sessions, journal, clock, usb)
                 return await _play(engine, settings, world, clock, minutes)
             finally:
                 await journal.close()
                 await sessions.close()
 
 
-def _engine(settings: Settings, sessions: object, journal: object, clock: Clock) -> Engine:
+def _engine(settings: Settings, sessions: object, journal: object, clock: Clock, usb: UsbBus | None) -> Engine:
     from random import Random
     from typing import Any, cast
 
-    from bridge.engine.build import adapters, readers
+    from bridge.engine.build import adapters, hot_plug, readers
     from bridge.engine.engine import Engine
 
     random = Random()  # noqa: S311
     session_of = cast(Any, sessions).authorised
     return Engine(
         cast(Any, journal),
-        list(readers(settings, session_of, clock, random)),
+        list(readers(settings, session_of, clock, random, usb)),
         list(adapters(settings, session_of, clock, random)),
         clock,
         random,
+        hot_plug(settings, usb, clock),
     )
 
 

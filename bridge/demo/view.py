@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.contracts import DeliveryState, DestinationStatus, Interval, Journal
-from bridge.model.records import SensorGlucose
+from bridge.model.records import MeterGlucose, SensorGlucose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +23,16 @@ ARROWS = {
 _BARS = "▁▂▃▄▅▆▇█"
 
 
+GLUCOSE = ("sensor_glucose", "meter_glucose")
+Reading = SensorGlucose | MeterGlucose
+
+
 async def picture(journal: Journal, profiles: dict[str, str], window: Interval) -> Group:
     """One frame for all profiles."""
     statuses = await journal.destinations()
     panels = []
     for profile, name in profiles.items():
-        readings = [
-            r async for r in journal.records(profile, window, ["sensor_glucose"]) if isinstance(r, SensorGlucose)
-        ]
+        readings = [r async for r in journal.records(profile, window, GLUCOSE) if isinstance(r, Reading)]
         own = [status for status in statuses if status.destination.profile == profile]
         panels.append(
             Panel(Group(headline(readings, window.end), ledgers(own, window.end)), title=name, title_align="left")
@@ -38,7 +40,7 @@ async def picture(journal: Journal, profiles: dict[str, str], window: Interval) 
     return Group(*panels)
 
 
-def headline(readings: Sequence[SensorGlucose], now: datetime) -> Text:
+def headline(readings: Sequence[SensorGlucose | MeterGlucose], now: datetime) -> Text:
     """Newest value, arrow, age, and a line of the last three hours."""
     known = [(reading, reading.mgdl) for reading in readings if reading.mgdl is not None]
     if not known:
@@ -46,7 +48,8 @@ def headline(readings: Sequence[SensorGlucose], now: datetime) -> Text:
     newest, mgdl = known[-1]
     age_min = (now - newest.time).total_seconds() / 60
     line = "".join(_BARS[min(7, max(0, (value - 40) * 8 // 260))] for _, value in known[-36:])
-    text = Text(f"{mgdl} mg/dL {ARROWS.get(newest.trend or '', '')} ", style=f"bold {_colour(mgdl)}")
+    arrow = ARROWS.get(newest.trend or "", "") if isinstance(newest, SensorGlucose) else "(finger-stick)"
+    text = Text(f"{mgdl} mg/dL {arrow} ", style=f"bold {_colour(mgdl)}")
     return text.append(f" {age_min:.0f} min ago   ", style="dim").append(line, style="cyan")
 
 

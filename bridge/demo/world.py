@@ -10,7 +10,7 @@ from typing import Any
 from bridge.contracts import Clock, Linking, Step
 from bridge.credentials import Linked, PendingAuthorisation, Sessions, Walk
 from bridge.engine.registry import adapter_class, reader_class
-from bridge.errors import Refused
+from bridge.errors import ContractViolation, Refused
 from bridge.settings import PlugInSettings, ProfileSettings, Settings
 from bridge.simulators.carelink_cloud import CARER, CareLinkSim, Person
 from bridge.simulators.nightscout import NightscoutSim
@@ -96,7 +96,10 @@ async def _linked_source(world: World, person: Person, sessions: Sessions, name:
     world.carelink.auto_consent = person.username
     own = {"discovery_url": f"{world.carelink_url}/connect/carepartner/v13/discover/android"}
     answers = {"region": "EU", "way": "browser", "patient": person.username}
-    return await _walk(name, reader_class("carelink-cloud").linking, own, answers, sessions)
+    linking = reader_class("carelink-cloud").linking
+    if linking is None:
+        raise ContractViolation("The CareLink reader needs a link.")
+    return await _walk(name, linking, own, answers, sessions)
 
 
 async def _linked_site(world: World, person: Person, sessions: Sessions, name: str) -> PlugInSettings:
