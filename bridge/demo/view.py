@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bridge.contracts import DeliveryState, DestinationStatus, Interval, Journal
+from bridge.contracts import DeliveryState, DestinationStatus, Interval, Journal, ReaderStatus
 from bridge.model.records import MeterGlucose, SensorGlucose
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ Reading = SensorGlucose | MeterGlucose
 
 async def picture(journal: Journal, profiles: dict[str, str], window: Interval) -> Group:
     """One frame for all profiles."""
-    statuses = await journal.destinations()
+    statuses, sources = await journal.destinations(), await journal.readers()
     panels = []
     for profile, name in profiles.items():
         readings = [r async for r in journal.records(profile, window, GLUCOSE) if isinstance(r, Reading)]
         own = [status for status in statuses if status.destination.profile == profile]
-        panels.append(
-            Panel(Group(headline(readings, window.end), ledgers(own, window.end)), title=name, title_align="left")
-        )
+        read = [line(source) for source in sources if source.profile == profile]
+        body = Group(headline(readings, window.end), *read, ledgers(own, window.end))
+        panels.append(Panel(body, title=name, title_align="left"))
     return Group(*panels)
 
 
@@ -51,6 +51,11 @@ def headline(readings: Sequence[SensorGlucose | MeterGlucose], now: datetime) ->
     arrow = ARROWS.get(newest.trend or "", "") if isinstance(newest, SensorGlucose) else "(finger-stick)"
     text = Text(f"{mgdl} mg/dL {arrow} ", style=f"bold {_colour(mgdl)}")
     return text.append(f" {age_min:.0f} min ago   ", style="dim").append(line, style="cyan")
+
+
+def line(source: ReaderStatus) -> Text:
+    """What a reader is in."""
+    return Text(f"{source.reader}: {source.health.state} {source.health.text}", style="dim")
 
 
 def _colour(mgdl: int) -> str:
