@@ -78,6 +78,7 @@ def _grown(memory: Memory, decoded: Decoded) -> Memory:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reader_class_has_what_the_engine_needs(name: str) -> None:
     plugin, reader = reader_class(name), _reader(name)
+    assert plugin.linking is not None
     assert plugin.name == reader.name == plugin.linking.name == name
     assert issubclass(plugin.Settings, BaseModel)
     assert reader.file_feed

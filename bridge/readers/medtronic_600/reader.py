@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from bridge.errors import (
 )
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms
 from bridge.readers.medtronic_600 import phase
 from bridge.readers.medtronic_600.comd import Comd
@@ -71,6 +72,7 @@ class Medtronic600Reader:
         self._setup, self._clock = setup, setup.clock
         self._settings = Medtronic600Settings.model_validate(setup.settings)
         self._known: dict[tuple[str, int], _Known] = {}
+        self._stranger = False
 
     @classmethod
     async def recognise(cls, port: UsbPort, device: UsbDevice) -> Recognised:
@@ -98,6 +100,12 @@ class Medtronic600Reader:
         kept = memory.state.get("io")
         return decoded if kept is None else replace(decoded, state={**decoded.state, "io": kept})
 
+    def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
+        """The same visit with made-up serials."""
+        from bridge.readers.medtronic_600.redact import redacted
+
+        return redacted(capture, names)
+
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass: a batch for each bound pump in reach. What to ask follows from the memory, not from `since`."""
         bus = self._setup.usb
@@ -108,7 +116,7 @@ class Medtronic600Reader:
         except _EXPECTED as error:
             yield self._outage(error, Rhythm())
             return
-        told = False
+        told = self._stranger = False
         for device in found:
             batch = await self._visited(bus, device, memory)
             if batch is not None:
@@ -116,7 +124,7 @@ class Medtronic600Reader:
                 yield batch
                 memory = _carried(memory, batch)
         if not told:
-            yield self._nothing(bool(found))
+            yield self._nothing(self._stranger)
 
     async def _visited(self, bus: UsbBus, device: UsbDevice, memory: Memory) -> Batch | None:
         """The batch of one device; None when it is not bound to this profile."""
@@ -156,7 +164,14 @@ class Medtronic600Reader:
         return None
 
     def _bound(self, meter: MeterInfo, pump: str) -> bool:
-        return any(name.upper() == pump or meter.named(name) for name in self._settings.devices)
+        """Whether the pump is this person's; one that is nobody's is remembered."""
+
+        def among(names: Iterable[str]) -> bool:
+            return any(name.upper() == pump or meter.named(name) for name in names)
+
+        mine = among(self._settings.devices)
+        self._stranger = self._stranger or not (mine or among(self._setup.bound_elsewhere))
+        return mine
 
     async def _keep_distance(self, known: _Known) -> None:
         """Not more often than the pump bears, and not in the moment at which its sensor speaks."""
@@ -216,7 +231,7 @@ class Medtronic600Reader:
 
     def _nothing(self, unbound: bool) -> Batch:
         if unbound:
-            text = f"The {_METER} that is plugged in is not this person's. Add its serial to `devices`."
+            text = f"The {_METER} that is plugged in belongs to nobody here yet. Bind it: `glucobridge devices`."
             return self._outage(DeviceUnreachable(text, state="device_unbound"), Rhythm())
         return self._outage(DeviceUnreachable(f"No {_METER} is plugged in.", state="no_device"), Rhythm())
 

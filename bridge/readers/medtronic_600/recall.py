@@ -13,6 +13,7 @@ from bridge.readers.medtronic_600.history_plan import Span, merged
 
 KINDS = ("02", "03")
 """Data types of the history: pump, sensor."""
+_DAMAGED_TRIES = 4
 _MOMENTS = ("seen_at", "history_at", "newest_at", "settings_at")
 
 
@@ -33,8 +34,17 @@ class Recall:
     owed: set[str] = field(default_factory=set)
     """Histories that may have something new since they were read."""
 
+    damaged: dict[str, int] = field(default_factory=dict)
+    """How often in a row a history came damaged."""
+
+    def once_more(self, kind: str) -> bool:
+        """A history came damaged: whether to read it again. What the pump itself keeps damaged never gets better."""
+        self.damaged[kind] = self.damaged.get(kind, 0) + 1
+        return self.damaged[kind] < _DAMAGED_TRIES
+
     def read(self, kind: str, span: Span) -> None:
         """A stretch of one history has been read to its end."""
+        self.damaged.pop(kind, None)
         self.covered[kind] = merged([*self.covered.get(kind, ()), span])
 
     def dump(self) -> dict[str, Any]:
@@ -46,6 +56,7 @@ class Recall:
             "covered": {kind: [list(span) for span in spans] for kind, spans in self.covered.items()},
             "glance": self.glance.dump() if self.glance is not None else None,
             "never": self.never,
+            "damaged": self.damaged,
             "owed": sorted(self.owed),
             **{name: iso_ms(moment) for name, moment in moments.items() if moment is not None},
         }
@@ -61,6 +72,7 @@ class Recall:
             covered=_spans(kept.get("covered")),
             glance=Glance.restore(kept.get("glance")),
             never=[code for code in kept.get("never") or () if isinstance(code, int)],
+            damaged={kind: n for kind, n in (kept.get("damaged") or {}).items() if isinstance(n, int)},
             owed=set(KINDS) & set(kept.get("owed") or ()),
             **{name: _moment(kept.get(name)) for name in _MOMENTS},
         )

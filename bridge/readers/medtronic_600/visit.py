@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bridge.contracts.setup import Clock
+from bridge.errors import Malformed
 from bridge.readers.medtronic_600 import history_plan
 from bridge.readers.medtronic_600.comd import MODEL_STRING, Comd, Said
 from bridge.readers.medtronic_600.crypto import mac_of
 from bridge.readers.medtronic_600.glance import Glance, glance, rtc_of
+from bridge.readers.medtronic_600.history import read_payload
 from bridge.readers.medtronic_600.history_plan import Span
 from bridge.readers.medtronic_600.info import MeterInfo
 from bridge.readers.medtronic_600.ngp import Joined
@@ -141,12 +143,24 @@ class Visit:
     async def _read_history(self, talk: Talk, recall: Recall, kind: str, span: Span) -> None:
         pages = self.findings.history.setdefault(kind, [])
         await talk.history(int(kind, 16), *span, lambda page: pages.append(page.hex()))
-        recall.read(kind, span)
         recall.history_at = self.findings.told_at
+        if _damaged(pages) and recall.once_more(kind):
+            return
+        recall.read(kind, span)
         self.findings.read[kind] = span
         if span[1] == self.findings.now_rtc:
             recall.newest_at = self.findings.told_at
             recall.owed.discard(kind)
+
+
+def _damaged(pages: Iterable[str]) -> bool:
+    """Whether a page fails its checks: then its stretch counts as not read."""
+    try:
+        for page in pages:
+            read_payload(bytes.fromhex(page))
+    except Malformed:
+        return True
+    return False
 
 
 def _note_news(now: datetime, recall: Recall, before: Glance | None, unseen_for: timedelta | None) -> None:

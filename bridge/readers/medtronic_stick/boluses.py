@@ -73,27 +73,28 @@ def read_boluses(log: Log, maker: Maker, new: bool, now: datetime | None, kept: 
     dated = [entry for entry in log.entries if entry.moment is not None]
     boluses = [entry for entry in dated if isinstance(entry.fields, BolusFields)]
     wizards = [entry for entry in dated if isinstance(entry.fields, WizardFields)]
-    deliveries = [
-        each
-        for each in _deliveries(boluses, new)
-        if not each.is_nothing and not _awaited(each, boluses, new, now)
-    ]
     _tell_unknown_kinds(log, boluses)
+    deliveries = [
+        each for each in _deliveries(boluses, new) if not each.is_nothing and not _awaited(each, boluses, new, now)
+    ]
     _join(wizards, deliveries)
-    known = {key for key in kept if isinstance(key, str)} if isinstance(kept, list) else set()
+    before = [key for key in kept if isinstance(key, str)] if isinstance(kept, list) else []
+    known = set(before)
     deliveries = [each for each in deliveries if each.is_whole or _key(each, new) not in known]
-    taken = {id(each.wizard) for each in deliveries}
+    _make(log, maker, deliveries, wizards, new, now)
+    _read_markers(dated, maker)
+    told = {key: None for each in deliveries if each.is_whole for key in _keys(each, new)}
+    return [*(key for key in before if key not in told), *told][-_KEPT:]
+
+
+def _make(
+    log: Log, maker: Maker, deliveries: Sequence[_Delivery], wizards: Sequence[Entry], new: bool, now: datetime | None
+) -> None:
+    used = {id(delivery.wizard): delivery for delivery in deliveries if delivery.wizard is not None}
     for delivery in deliveries:
         _make_bolus(maker, delivery, new, now)
     for wizard in wizards:
-        if id(wizard) not in taken:
-            _make_calculation(log, maker, wizard, None, new)
-    for delivery in deliveries:
-        if delivery.wizard is not None:
-            _make_calculation(log, maker, delivery.wizard, delivery, new)
-    _read_markers(dated, maker)
-    told = [key for each in deliveries if each.is_whole for key in _keys(each, new)]
-    return [*(key for key in (kept if isinstance(kept, list) else ()) if key in known - set(told)), *told][-_KEPT:]
+        _make_calculation(log, maker, wizard, used.get(id(wizard)), new)
 
 
 # --- parts to boluses ------------------------------------------------------------------------------

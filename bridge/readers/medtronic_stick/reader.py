@@ -35,6 +35,7 @@ from bridge.errors import (
 )
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms, iso_wall, parse_instant
 from bridge.readers.medtronic_stick.pump import Pump, clock_of
 from bridge.readers.medtronic_stick.reading import Reading
@@ -94,6 +95,12 @@ class MedtronicStickReader:
         decoded = decode(capture, memory)
         kept = memory.state.get("io")
         return decoded if kept is None else replace(decoded, state={**decoded.state, "io": kept})
+
+    def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
+        """The same read with made-up serials and ids."""
+        from bridge.readers.medtronic_stick.redact import redacted
+
+        return redacted(capture, names)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass, under 150 s, over the pumps that are due. The memory's state says what is new, not `since`."""

@@ -11,6 +11,7 @@ from bridge.simulators.carelink_cloud.cloud import Cloud
 from bridge.simulators.carelink_cloud.faults import Call, Fault, FaultKind
 from bridge.simulators.carelink_cloud.web_account import add_account_routes
 from bridge.simulators.carelink_cloud.web_data import OFFERED, add_data_routes
+from bridge.simulators.carelink_cloud.web_reports import add_report_routes
 from bridge.simulators.carelink_cloud.web_sign_in import add_sign_in_routes
 
 _PAGE = "<html><head><title>CareLink</title></head><body><h1>We will be back soon</h1></body></html>"
@@ -22,6 +23,7 @@ def build_app(cloud: Cloud) -> web.Application:
     app = web.Application(middlewares=[_middleware(cloud)])
     add_sign_in_routes(app, cloud)
     add_account_routes(app, cloud)
+    add_report_routes(app, cloud)
     add_data_routes(app, cloud)
     return app
 

@@ -14,7 +14,7 @@ from bridge.simulators.usb.backend import VirtualBackend
 from bridge.simulators.usb.device import VirtualDevice
 
 Now = Callable[[], datetime]
-DAYS = 14
+DAYS = 7
 """How far back a virtual device remembers."""
 _METERS = {
     "contour-next": contour.CONTOUR_NEXT, "contour-next-one": contour.CONTOUR_NEXT_ONE,

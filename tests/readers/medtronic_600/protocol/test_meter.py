@@ -140,6 +140,7 @@ def test_record_from_the_description() -> None:
     found = info.parse(sender)
     assert found is not None
     assert (found.model, found.model_serial, found.serial) == ("Bayer6210", "6213-1234567", "BG1234567B")
+    assert not found.intact
     assert found.named("bg1234567b")
     assert found.named("6213-1234567")
     assert not found.named("BG7654321B")

@@ -201,7 +201,7 @@ async def test_a_device_of_somebody_else_is_not_read() -> None:
     there = world(devices=["NG7654321H"])
     batch = await there.one()
     assert batch.capture is None
-    assert "not this person's" in batch.health.text
+    assert "belongs to nobody" in batch.health.text
     assert not there.pump.heard
     assert not there.link.joins
     assert there.backend.opened == 0
@@ -275,3 +275,18 @@ def test_plugs_fit_the_bridge_and_no_other_meter() -> None:
     (kind,) = Medtronic600Reader.plugs
     assert kind.fits(UsbDevice("1-1", 0x1A79, 0x6210, (3,)))
     assert not any(kind.fits(UsbDevice("1-1", 0x1A79, product, (3,))) for product in (0x6200, 0x6300, 0x7410, 0x6002))
+
+
+async def test_a_history_that_comes_damaged_is_read_again_but_not_for_ever() -> None:
+    told = vectors.document("medtronic-600", "history_pump.json")["payloads_hex"]
+    good = bytes.fromhex(told[0])
+    broken = good[:-9] + bytes([good[-9] ^ 0xFF]) + good[-8:]
+    there = world(history=Canned({2: [broken], 3: []}), kind="640G")
+    booked = []
+    for _ in range(4):
+        batch = await there.one()
+        assert batch.health.state == "malformed"
+        booked.append(bool(there.kept["covered"].get("02")))
+        assert there.kept["covered"]["03"]
+        there.clock.advance(2 * 3600 + 60)
+    assert booked == [False, False, False, True]

@@ -97,6 +97,31 @@ def test_parts_on_two_pages_are_one() -> None:
     assert [one.shape for one in boluses(decoded)] == ["dual"]
 
 
+@pytest.mark.parametrize("new", [True, False])
+def test_a_read_that_begins_between_the_parts_tells_no_half(new: bool) -> None:
+    """The first read had both parts and the calculation; the next begins after the first of them."""
+    model = "523" if new else "522"
+    normal, square = bolus("06-01 08:00", 2, kind=4, new=new), bolus("06-01 08:00", 1, kind=5, minutes=60, new=new)
+    parts = (square, normal) if new else (normal, square)
+    rest = parts[1], bolus("06-01 10:00", 3, new=new)
+    first = read(*parts, model=model, **NOW)
+    again = read(*rest, model=model, memory=Memory(state=first.state), **NOW)
+    assert [one.delivered_u for one in boluses(again)] == [3]
+    assert [one.delivered_u for one in boluses(read(*rest, model=model, **NOW))] == [2 if new else 1, 3]
+
+
+def test_a_bolus_is_not_told_again_without_its_calculation() -> None:
+    calculation, dose = wizard("06-01 08:00", carbs=30, food=3), bolus("06-01 08:00", 3)
+    first = read(calculation, dose, **NOW)
+    memory = Memory(state=first.state)
+    assert boluses(read(dose, memory=memory, **NOW)) == []
+    assert boluses(read(calculation, dose, memory=memory, **NOW)) == boluses(first)
+    odd: list[Any] = [5, [5], {}, None]
+    for junk in odd:
+        state = {"decoder": {"123456": {"boluses": junk}}}
+        assert len(boluses(read(dose, memory=Memory(state=state), **NOW))) == 1
+
+
 # --- what still runs -------------------------------------------------------------------------------
 
 

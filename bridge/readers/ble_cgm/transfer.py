@@ -1,0 +1,116 @@
+"""All that came from one sensor, sorted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bridge.contracts import Diagnostic
+from bridge.errors import Malformed
+from bridge.readers.ble_cgm.measurement import CgmMeasurement, parse_measurements
+from bridge.readers.ble_cgm.session import (
+    CgmFeature,
+    CgmStatus,
+    SessionStart,
+    StoredCalibration,
+    parse_calibration,
+    parse_control,
+    parse_feature,
+    parse_session_start,
+    parse_status,
+)
+from bridge.wire.e2e_crc import Dialect
+from bridge.wire.gatt_lines import Value
+
+SERVICE = "181f"
+MEASUREMENT, FEATURE, STATUS, START, RUN_TIME, CONTROL = "2aa7", "2aa8", "2aa9", "2aaa", "2aab", "2aac"
+RACP = "2a52"
+MANUFACTURER, MODEL, SERIAL, FIRMWARE = "2a29", "2a24", "2a25", "2a26"
+IDENTITY = (MANUFACTURER, MODEL, SERIAL, FIRMWARE)
+_OURS = {MEASUREMENT, FEATURE, STATUS, START, RUN_TIME, CONTROL}
+_SAYS_NOTHING = {RACP, RUN_TIME, FIRMWARE, "2a27", "2a19"}
+
+
+@dataclass(slots=True)
+class Transfer:
+    """What a body says. `measurements` by their time offset: a later one of the same minute stands for it."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    feature: CgmFeature | None = None
+    status: CgmStatus | None = None
+    start: SessionStart | None = None
+    measurements: dict[int, CgmMeasurement] = field(default_factory=dict)
+    calibrations: list[StoredCalibration] = field(default_factory=list)
+    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    strange: bool = False
+
+    @classmethod
+    def of(cls, values: Sequence[Value], strange_lines: int) -> Transfer:
+        """Raises Malformed when nothing in it is of the CGM Service."""
+        if not any(value.uuid in _OURS for value in values):
+            raise Malformed(
+                "This is not what a glucose sensor sends: no CGM Measurement.",
+                next_step="It has lines such as `2AAA ea07...` and `2AA7 0600...`.",
+            )
+        transfer = cls()
+        # What says how to read the rest comes first, wherever it stands.
+        for value in sorted(values, key=lambda value: value.uuid != FEATURE):
+            transfer._take(value)
+        for _ in range(strange_lines):
+            transfer.note("strange_line", "A line that is no characteristic value.", strange=True)
+        return transfer
+
+    def note(self, code: str, text: str, *, strange: bool = False) -> None:
+        """Say something once, however often it happens. `strange`: the raw bytes deserve keeping."""
+        self.notes[code, text] += 1
+        self.strange = self.strange or strange
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All that was noted."""
+        return tuple(
+            Diagnostic(code, text if times == 1 else f"{text} ({times} times)")
+            for (code, text), times in self.notes.items()
+        )
+
+    @property
+    def serial(self) -> str | None:
+        """The sensor's serial."""
+        return self.texts.get(SERIAL)
+
+    @property
+    def _dialect(self) -> Dialect | None:
+        return self.feature.dialect if self.feature else None
+
+    def _take(self, value: Value) -> None:
+        try:
+            self._read(value.uuid, value.data)
+        except Malformed as error:
+            self.note("refused_row", error.message, strange=True)
+
+    def _read(self, uuid: str, data: bytes) -> None:
+        match uuid:
+            case "2aa7":
+                self.measurements |= {each.time_offset_min: each for each in parse_measurements(data, self._dialect)}
+            case "2aa8":
+                self.feature = parse_feature(data)
+            case "2aa9":
+                self.status = parse_status(data)
+            case "2aaa":
+                self.start = parse_session_start(data)
+            case "2aac":
+                self._control(data)
+            case _ if uuid in IDENTITY:
+                self._text(uuid, data)
+            case _ if uuid not in _SAYS_NOTHING:
+                self.note("unknown_characteristic", f"A value of {uuid} is not read.")
+
+    def _control(self, data: bytes) -> None:
+        calibration = parse_calibration(parse_control(data, self._dialect))
+        if calibration is not None:
+            self.calibrations.append(calibration)
+
+    def _text(self, uuid: str, data: bytes) -> None:
+        text = data.split(b"\0")[0].decode("utf-8", "replace").strip()
+        if text:
+            self.texts[uuid] = text
