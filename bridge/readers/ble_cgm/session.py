@@ -1,4 +1,4 @@
-"""What a sensor says of itself and its session: feature, status, start, run time, answers of its control point.
+"""What a sensor says of itself and its session: feature, status, start, answers of its control point.
 
 Pure; Malformed is all that these raise. A checksum at the end is taken off where there is one.
 """
@@ -14,7 +14,7 @@ from bridge.wire.date_time import DATE_TIME_BYTES, date_time
 from bridge.wire.e2e_crc import CRC_BYTES, Dialect, dialect_of
 from bridge.wire.sfloat import finite, sfloat
 
-_FEATURE_BYTES, _STATUS_BYTES, _START_BYTES, _RUN_BYTES = 4, 5, DATE_TIME_BYTES + 2, 2
+_FEATURE_BYTES, _STATUS_BYTES, _START_BYTES = 4, 5, DATE_TIME_BYTES + 2
 _E2E_BIT, _TREND_BIT, _QUALITY_BIT = 12, 15, 16
 _NO_ZONE = -128
 _DST_MIN = {0: 0, 2: 30, 4: 60, 8: 120}
@@ -95,11 +95,6 @@ def parse_status(value: bytes) -> CgmStatus:
     """CGM Status (2AA9)."""
     body = _without_crc(value, _STATUS_BYTES)
     return CgmStatus(int.from_bytes(body[:2], "little"), *body[2:])
-
-
-def parse_run_time(value: bytes) -> int:
-    """CGM Session Run Time (2AAB), hours."""
-    return int.from_bytes(_without_crc(value, _RUN_BYTES), "little")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from bridge.contracts import Clock
 from bridge.errors import BridgeError, Malformed, Transient
 from bridge.readers.ble_cgm.ports import BleLink
-from bridge.readers.ble_cgm.transfer import FEATURE, IDENTITY, MEASUREMENT, RACP, RUN_TIME, SERIAL, START, STATUS
+from bridge.readers.ble_cgm.transfer import FEATURE, IDENTITY, MEASUREMENT, RACP, SERIAL, START, STATUS
 from bridge.wire import racp
 from bridge.wire.gatt_lines import Value
 from bridge.wire.racp import Code, Ended
@@ -39,7 +39,7 @@ class Talk:
 
     async def read_session(self) -> bytes | None:
         """Ask for the session; the value of its start."""
-        for uuid in (FEATURE, START, RUN_TIME, STATUS):
+        for uuid in (FEATURE, START, STATUS):
             await self._read(uuid)
         self.host = self._clock.now()
         return next((value.data for value in self.values if value.uuid == START), None)
