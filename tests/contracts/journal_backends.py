@@ -6,9 +6,13 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from bridge.contracts import Clock, Journal, Sealer
 from bridge.errors import VaultLocked
 from bridge.journal import Retention, open_journal
+from bridge.journal.mongo import open_mongo_journal
+from tests.support.mongod import ReplicaSet
 
 KEEP = Retention()
 
@@ -24,11 +28,12 @@ class Opener(Protocol):
 class Backend(Protocol):
     """A storage to test: where a test's journal lives."""
 
-    def __call__(self, folder: Path) -> Opener: ...
+    def __call__(self, request: pytest.FixtureRequest) -> Opener: ...
 
 
-def sqlite(folder: Path) -> Opener:
+def sqlite(request: pytest.FixtureRequest) -> Opener:
     """One file in the test's folder."""
+    folder: Path = request.getfixturevalue("tmp_path")
 
     async def opener(
         *, clock: Clock, sealer: Sealer | None = None, read_only: bool = False, keep: Retention = KEEP
@@ -39,7 +44,22 @@ def sqlite(folder: Path) -> Opener:
     return opener
 
 
-BACKENDS: dict[str, Backend] = {"sqlite": sqlite}
+def mongo(request: pytest.FixtureRequest) -> Opener:
+    """An emptied database of the session's replica set."""
+    servers: ReplicaSet = request.getfixturevalue("mongo")
+    database = servers.emptied("contract")
+
+    async def opener(
+        *, clock: Clock, sealer: Sealer | None = None, read_only: bool = False, keep: Retention = KEEP
+    ) -> Journal:
+        return await open_mongo_journal(
+            servers.uri, database, clock=clock, sealer=sealer, read_only=read_only, keep=keep
+        )
+
+    return opener
+
+
+BACKENDS: dict[str, Backend] = {"sqlite": sqlite, "mongo": mongo}
 
 
 class MaskingSealer:

@@ -191,3 +191,9 @@ def test_what_is_not_of_this_family_is_refused_in_one_way(name: str, body: bytes
     with pytest.raises(Malformed) as caught:
         reader.decode(Capture("p1", name, reader.file_feed, NOON, body, {"timezone": "Europe/Berlin"}), Memory())
     assert str(caught.value)
+
+
+async def test_the_page_of_supported_devices_says_what_they_really_give() -> None:
+    from tests.contracts import supported
+
+    assert supported.PAGE.read_text("utf-8") == supported.page(await supported.rows())

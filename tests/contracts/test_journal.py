@@ -62,8 +62,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    return BACKENDS[request.param](tmp_path)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    return BACKENDS[request.param](request)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bridge.contracts import Clock, DeliveryState, Interval, Journal
+from bridge.contracts import Clock, DeliveryState, Interval, Journal, UsbBus
 from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
 from bridge.demo import World, link_all, started
 from bridge.engine.build import adapters, readers
@@ -37,7 +37,7 @@ class House:
     proxies: dict[str, FaultProxy] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def engine(self, seed: int = 1) -> AsyncIterator[Engine]:
+    async def engine(self, seed: int = 1, usb: UsbBus | None = None) -> AsyncIterator[Engine]:
         """One process's life: opens journal and sessions, closes them at the end."""
         vault = Vault(self.folder, create_key(self.folder))
         sessions = Sessions(vault, http_client(), self.clock, random=Random(seed))
@@ -46,7 +46,7 @@ class House:
         try:
             yield Engine(
                 journal,
-                list(readers(self.settings, sessions.authorised, self.clock, random)),
+                list(readers(self.settings, sessions.authorised, self.clock, random, usb)),
                 list(adapters(self.settings, sessions.authorised, self.clock, random)),
                 self.clock,
                 random,
@@ -127,6 +127,7 @@ async def require_conserved(house: House, engine: Engine, number: int = 0) -> No
     }  # fmt: skip
     site = house.site(number)
     stored = [doc["identifier"] for name in ("entries", "treatments") for doc in site[name]]
+    stored += [doc["_id"] for doc in site.get("profile", ())]
     assert sorted(stored) == sorted(wanted["nightscout"])
     datums = [d for d in house.datums(number) if d["type"] not in {"upload", "pumpStatus", "controllerStatus"}]
     posted = [datum["origin"]["id"] for datum in datums]

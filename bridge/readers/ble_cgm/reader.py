@@ -23,11 +23,13 @@ from bridge.errors import (
 )
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms, iso_wall
 from bridge.readers.ble_cgm.allowed import permitted
 from bridge.readers.ble_cgm.decode import decode
 from bridge.readers.ble_cgm.making import NAME, feed
 from bridge.readers.ble_cgm.ports import BleRadio
+from bridge.readers.ble_cgm.redaction import redacted
 from bridge.readers.ble_cgm.session import parse_session_start
 from bridge.readers.ble_cgm.talk import Talk
 from bridge.readers.ble_cgm.transfer import MEASUREMENT, SERVICE
@@ -70,6 +72,10 @@ class BleCgmReader:
     def decode(self, capture: Capture, memory: Memory) -> Decoded:
         """Records of characteristic values as text, one a line. Pure. Raises Malformed for anything else."""
         return decode(capture, memory)
+
+    def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
+        """The same read with made-up serials and without an address."""
+        return redacted(capture, names)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass: a batch for each sensor that was read. `since` changes nothing: a sensor is asked by minute."""

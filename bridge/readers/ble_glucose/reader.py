@@ -23,11 +23,13 @@ from bridge.errors import (
 )
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms
 from bridge.readers.ble_glucose.allowed import permitted
 from bridge.readers.ble_glucose.decode import decode
 from bridge.readers.ble_glucose.making import NAME, feed
 from bridge.readers.ble_glucose.ports import BleRadio, Sighted
+from bridge.readers.ble_glucose.redaction import redacted
 from bridge.readers.ble_glucose.resting import Resting
 from bridge.readers.ble_glucose.talk import Talk
 from bridge.readers.ble_glucose.transfer import SERVICE
@@ -79,6 +81,10 @@ class BleGlucoseReader:
     def decode(self, capture: Capture, memory: Memory) -> Decoded:
         """Records of characteristic values as text, one a line. Pure. Raises Malformed for anything else."""
         return decode(capture, memory)
+
+    def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
+        """The same read with made-up serials and without an address."""
+        return redacted(capture, names)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass: a batch for each meter that was read. `since` changes nothing: a meter is asked by number."""

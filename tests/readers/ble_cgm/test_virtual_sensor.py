@@ -12,6 +12,7 @@ import pytest
 from bridge.contracts import Batch, Memory, Setup
 from bridge.errors import ContractViolation
 from bridge.model.health import State
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.records import Record
 from bridge.readers.ble_cgm import BleCgmReader, talk
 from bridge.readers.ble_glucose import BleakRadio, radio
@@ -170,3 +171,16 @@ async def test_an_unpaired_sensor_and_no_radio(room: Room) -> None:
 async def test_reading_without_a_radio_is_a_bug(room: Room) -> None:
     with pytest.raises(ContractViolation):
         await room.read(BleCgmReader(Setup("p1", {}, room.clock, Random(1))))
+
+
+async def test_a_read_that_is_passed_on_names_no_sensor(room: Room) -> None:
+    sensor, reader = room.sensor(serial="CGM76543"), room.reader(ADDRESS)
+    sensor.fill(3)
+    await sensor.switch_on()
+    batch = (await room.read(reader))[0]
+    assert batch.capture
+    passed_on = reader.redacted(batch.capture, Pseudonyms())
+    said = f"{passed_on.body!r} {passed_on.context}"
+    for secret in ("76543", b"76543".hex(), ADDRESS):
+        assert secret not in said
+    assert len(reader.decode(passed_on, Memory()).records) == 3

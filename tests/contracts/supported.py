@@ -1,0 +1,48 @@
+"""Writes docs/supported-devices.md from what the virtual devices really gave: `python -m tests.contracts.supported`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from bridge.engine.registry import device_plugins
+from bridge.simulators.usb.catalogue import known_devices
+from tests.contracts.test_device_readers import Bench
+
+PAGE = Path(__file__).parents[2] / "docs" / "supported-devices.md"
+_HEAD = """\
+# Supported devices
+
+Written by a program: each row is a virtual device that speaks the device's real bytes on a virtual USB bus, read by
+the same reader that reads the real one. What it gave is listed. No row was tried on real hardware by the authors:
+`glucobridge capture` saves a read that helps to change that.
+
+| virtual device | answers as | reader | records it gave |
+|---|---|---|---|
+"""
+
+
+async def rows() -> list[str]:
+    """One row a virtual device."""
+    return [await _row(name) for name in known_devices()]
+
+
+async def _row(name: str) -> str:
+    bench = Bench(name)
+    (device,) = await bench.bus.devices()
+    (plugin,) = [each for each in device_plugins() if each.name == bench.built.reader]
+    kind = next(kind for kind in plugin.plugs if kind.fits(device))
+    async with bench.bus.open(device, kind.interface_class) as port:
+        who = await plugin.recognise(port, device)
+    batches = await bench.read_all()
+    kinds = {record.kind for batch in batches if batch.decoded for record in batch.decoded.records}
+    return f"| {name} | {who.model} | `{bench.built.reader}` | {', '.join(sorted(kinds))} |"
+
+
+def page(found: list[str]) -> str:
+    """The whole page."""
+    return _HEAD + "\n".join(found) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(asyncio.run(rows())), "utf-8")
