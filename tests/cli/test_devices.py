@@ -68,7 +68,7 @@ def test_a_saved_read_holds_no_serial_and_gives_the_same_readings(folder: Path, 
     replayed = run(folder, "replay", str(file))
     assert replayed.returncode == 0
     records = [json.loads(line) for line in replayed.stdout.splitlines()]
-    assert len(records) > 10
+    assert len(records) > 3
     assert {record["device"]["serial"] for record in records} == {"0000001"}
     assert {record["kind"] for record in records} == {"meter_glucose"}
     other = run(folder, "replay", str(folder / "glucobridge.toml"))

@@ -1,4 +1,4 @@
-"""Writes docs/supported-devices.md from what the virtual devices really gave: `python -m tests.contracts.supported`."""
+"""Writes docs/supported-devices.md from what virtual devices gave: `python -m tests.contracts.supported`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bridge.simulators.patient import VirtualPatient
@@ -56,11 +58,11 @@ class Recording:
     batches: list[dict[str, Any]]
 
 
-async def recorded(name: str) -> Recording:
-    """One pass over the virtual device of that name."""
+async def recorded(name: str, settings: Mapping[str, Any] = MappingProxyType({})) -> Recording:
+    """One pass over the virtual device of that name; `settings` of the reader beside the device's serial."""
     clock = FakeClock(START)
     built = made(name, VirtualPatient(1), clock.now)
     recorder = Recorder(built.device)
-    settings = {"devices": [built.serial]}
-    batches = await passed(PyUsbBus(VirtualBackend([recorder])), built.reader, settings, clock)
-    return Recording(recorder.descriptor, built.reader, settings, recorder.transfers, batches)
+    bound = {"devices": [built.serial], **settings}
+    batches = await passed(PyUsbBus(VirtualBackend([recorder])), built.reader, bound, clock)
+    return Recording(recorder.descriptor, built.reader, bound, recorder.transfers, batches)

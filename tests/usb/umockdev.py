@@ -5,13 +5,12 @@ umockdev answers the kernel's USB calls of a program from a script, so that libu
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.simulators.usb import Descriptor, Endpoint, Interface
-from tests.usb.recording import IN, Transfer
+from tests.usb.recording import Transfer
 
 ROOT = Path(__file__).parents[2]
 NODE = "bus/usb/001/004"
@@ -60,7 +59,7 @@ def run(folder: Path, device: str, transfers: str, command: Sequence[str]) -> su
     (folder / "device.ioctl").write_text(transfers, "ascii")
     files = ["--device", str(folder / "device.umockdev"), "--ioctl", f"/dev/{NODE}={folder / 'device.ioctl'}"]
     line = ["umockdev-run", *files, "--", *command]
-    return subprocess.run(line, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
 
 
 def _line(kind: int, transfer: Transfer) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from itertools import count
@@ -95,6 +95,7 @@ class MongoJournal:
         self._client, self._clock = client, clock
         self._read_only, self._closed = read_only, False
         self._name, self._numbers = uuid4().hex[:12], count()
+        self._writing: set[asyncio.Future[Any]] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._glance, self._gaze = (Watch(self.db, self._name, ms) for ms in (_GLANCE_MS, _GAZE_MS))
 
@@ -116,9 +117,10 @@ class MongoJournal:
         return cls(client, app, database, clock, sealer, keep, worker, read_only=read_only)
 
     async def close(self) -> None:
-        """Close; further calls fail. Closing twice is fine."""
+        """Close once what is being written is written; further calls fail. Closing twice is fine."""
         if not self._closed:
             self._closed = True
+            await asyncio.gather(*self._writing, return_exceptions=True)
             await self._glance.close()
             await self._gaze.close()
             await self._client.close()
@@ -155,9 +157,24 @@ class MongoJournal:
             standing = await self._mark(session, profile, self.leases if fenced else None)
             return await work(Visit(self.db, session, profile, to_ms(self._clock.now()), standing))
 
-        async with self._turns.setdefault(profile, asyncio.Lock()):
-            with plain_errors(self.db.name):
-                return await transact(self._client, visit, connection.CALL_S + more_s)
+        async def in_turn() -> _T:
+            async with self._turns.setdefault(profile, asyncio.Lock()):
+                with plain_errors(self.db.name):
+                    return await transact(self._client, visit, connection.CALL_S + more_s)
+
+        return await self._to_its_end(in_turn())
+
+    async def _to_its_end(self, write: Coroutine[Any, Any, _T]) -> _T:
+        """A write whose caller is cancelled goes on: cut off, it could stay open on the servers."""
+        task = asyncio.ensure_future(write)
+        self._writing.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _mark(self, session: AsyncClientSession, profile: str, leases: Leases | None) -> Mapping[str, Any]:
         """The profile's document as it stood, now marked by us. Raises OwnershipLost when another owns it."""

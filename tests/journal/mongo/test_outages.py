@@ -80,18 +80,28 @@ async def test_deliverers_of_one_ledger_lease_each_record_once(opened: Opener) -
     assert (len(ids), len(set(ids))) == (60, 60)
 
 
-async def test_a_cancelled_append_leaves_nothing_and_blocks_nobody(opened: Opener) -> None:
+async def test_a_cancelled_append_is_whole_or_not_there_and_blocks_nobody(opened: Opener) -> None:
     journal, other = await opened(), await opened()
     await journal.register([NIGHTSCOUT])
-    rows = [glucose(-minute) for minute in range(1500)]
-    for after_s in (0.01, 0.03, 0.05):
-        writing = asyncio.ensure_future(journal.append(batch(*rows)))
+    for number, after_s in enumerate((0, 0.002, 0.005, 0.01, 0.02, 0.04)):
+        rows = [glucose(-minute, key=f"{number}:{minute}", profile=f"p{number}") for minute in range(500)]
+        writing = asyncio.ensure_future(journal.append(batch(*rows, profile=f"p{number}")))
         await asyncio.sleep(after_s)
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
-        async with asyncio.timeout(3):
-            await other.report(NIGHTSCOUT, Health())
-        assert len([each async for each in other.records("p1")]) in (0, len(rows))
+        async with asyncio.timeout(5):
+            await other.hasten(f"p{number}", "x", at())
+        assert len([each async for each in other.records(f"p{number}")]) in (0, 500)
+
+
+async def test_closing_waits_for_what_is_being_written(opened: Opener) -> None:
+    journal, other = await opened(), await opened()
+    writing = asyncio.ensure_future(journal.append(batch(glucose())))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    writing.cancel()
+    await journal.close()
+    assert [each async for each in other.records("p1")] == [glucose()]
 
 
 async def test_a_write_that_takes_too_long_is_an_outage_and_blocks_nobody(
