@@ -25,7 +25,7 @@ IDLE_S = 30.0
 TICK_S = 1.0
 RECONCILE_S = 24 * 3600.0
 COMPACT_S = 3600.0
-PASSES, ROUNDS = 8, 32
+PASSES, ROUNDS = 8, 8
 """So many at one time: what a pass or a round holds in memory bounds the process, not the number of people."""
 SPREAD_S = 0.02
 """Starts are spread by this much per source, so that a thousand people do not ask in one second."""

@@ -390,6 +390,29 @@ async def test_days_are_exported_by_themselves(place: Place) -> None:
     assert {record.device.serial for record in decode(body)} == {SERIAL}
 
 
+async def test_a_person_who_asks_does_not_get_a_foreign_accounts_records_either(place: Place) -> None:
+    found = await place.verifier("patient2", account_id="somebody").examine(
+        DEVICE, Interval(NOW - timedelta(hours=24), NOW), place.local()
+    )
+    assert found.level is Level.MISMATCH
+    assert found.per_type == {}
+
+
+@pytest.mark.parametrize("ahead_min", [-40, 40])
+async def test_the_list_is_judged_by_the_servers_clock(place: Place, ahead_min: int) -> None:
+    """Ours is wrong; the server's stands in its answer."""
+    ours = FakeClock(NOW + timedelta(minutes=ahead_min))
+    place.knobs.every = None
+    place.knobs.missing = {"timelines", "calendar", "export"}
+    upload = UploadRecord(request(end=ours.now()), UploadState.VERIFYING)
+    for minutes, level in ((-10, Level.UNVERIFIED), (2, Level.SEEN)):
+        place.knobs.uploads["patient1"] = [HistoryUpload(NOW + timedelta(minutes=minutes))]
+        place.clock.advance(300)
+        ours.advance(300)
+        found = await place.verifier(clock=ours).verify(upload, Snapshot(place.local()))
+        assert found.level is level
+
+
 # --- settings --------------------------------------------------------------------------------------
 
 

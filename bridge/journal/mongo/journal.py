@@ -178,12 +178,15 @@ class MongoJournal:
 
     async def _mark(self, session: AsyncClientSession, profile: str, leases: Leases | None) -> Mapping[str, Any]:
         """The profile's document as it stood, now marked by us. Raises OwnershipLost when another owns it."""
-        query: Doc = {"_id": profile} if leases is None else {"_id": profile, "token": leases.token(profile)}
         mark = {"$set": {"mark": f"{self._name} {next(self._numbers)}"}}
-        before = await self.db["profiles"].find_one_and_update(query, mark, upsert=leases is None, session=session)
-        if before is None and leases is not None:
-            raise leases.lost(profile)
-        return before or {}
+        profiles = self.db["profiles"]
+        if leases is None:
+            return await profiles.find_one_and_update({"_id": profile}, mark, upsert=True, session=session) or {}
+        token = leases.token(profile)
+        before = await profiles.find_one_and_update({"_id": profile, "token": token}, mark, session=session)
+        if before is None:
+            raise leases.lost(profile, token)
+        return before
 
     def _check_open(self) -> None:
         if self._closed:

@@ -88,9 +88,10 @@ class Leases:
             raise OwnershipLost(profile)
         return self.held[profile]
 
-    def lost(self, profile: str) -> OwnershipLost:
-        """A write did not find its token: the profile is not held any more."""
-        self.held.pop(profile, None)
+    def lost(self, profile: str, token: int) -> OwnershipLost:
+        """A write did not find this token: the profile is not held any more, unless it was taken anew meanwhile."""
+        if self.held.get(profile) == token:
+            del self.held[profile]
         return OwnershipLost(profile)
 
     async def _alive(self, now: datetime, lease_s: float, *, anew: bool) -> bool:

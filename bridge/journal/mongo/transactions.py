@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from itertools import count
 from typing import Any, TypeVar
 
 import pymongo
@@ -34,16 +33,16 @@ async def transact(
     client: AsyncMongoClient[Doc], work: Callable[[AsyncClientSession], Awaitable[_T]], within_s: float
 ) -> _T:
     """What `work` gives, once it is committed by a majority. It may run several times: only the last one counts."""
-    give_up = time.monotonic() + within_s
+    give_up, attempt = time.monotonic() + within_s, 0
     async with client.start_session() as session:
-        for attempt in count():
+        while True:
             try:
                 return await _once(session, work, give_up)
             except PyMongoError as error:
                 if not error.has_error_label(_AGAIN) or time.monotonic() > give_up:
                     raise
             await asyncio.sleep(random.random() * _PAUSE_S * 2 ** min(attempt, _PAUSES))  # noqa: S311
-    raise RuntimeError("unreachable")
+            attempt += 1
 
 
 async def _once(
