@@ -78,6 +78,21 @@ class PlugInSettings(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+class UploadSettings(PlugInSettings):
+    """How this person's data gets into CareLink; further keys are the transport's own and checked by its model."""
+
+    transport: Literal["http", "vendor", "observe"]
+    schedule: str = "daily"
+
+
+class MirrorSettings(_Strict):
+    """`uploaded`: a device's records wait for their verified upload where a transport pushes, `grace_min` at most,
+    and never more than a minute while they are fresh. `read`: they do not wait."""
+
+    when: Literal["uploaded", "read"] = "uploaded"
+    grace_min: int = Field(default=15, ge=1, le=24 * 60)
+
+
 class ProfileSettings(_Strict):
     """One person. The table's name is the opaque profile id; `name` is for people and may change."""
 
@@ -85,6 +100,8 @@ class ProfileSettings(_Strict):
     timezone: str | None = None
     readers: dict[str, PlugInSettings] = Field(default_factory=dict)
     destinations: dict[str, PlugInSettings] = Field(default_factory=dict)
+    upload: UploadSettings | None = None
+    mirror: MirrorSettings = MirrorSettings()
 
     @field_validator("timezone")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from bridge.contracts import Step
     from bridge.credentials import Linked, PendingAuthorisation, Walk
     from bridge.engine.registry import AdapterClass, ReaderClass
+    from bridge.settings import PlugInSettings, ProfileSettings
 
 TRIES = 5
+UPLOAD = "upload"
+"""The table of the transport `http`, which alone needs a link."""
 _SHORT = {"carelink": "carelink-cloud"}
 
 
@@ -51,7 +54,7 @@ async def _link(
         raise SettingsInvalid(f"{name} needs no link.", next_step="Plug the device in: `glucobridge devices`.")
     table = label or name
     credential = f"{profile}-{table}"
-    known = getattr(settings.profiles[profile], group).get(table)
+    known = _known(settings.profiles[profile], group, table)
     own = {**(known.own if known else {}), **options}
     async with opened_sessions(place, settings) as sessions:
         walk = Walk(credential, plugin.linking, {"installation": settings.installation, **own}, sessions)
@@ -65,6 +68,13 @@ async def _link(
         other = f"p{secrets.token_hex(4)}"
         _write(place, other, group, table, name, credential, {**own, **theirs}, display)
         print(f"{display} is profile {other}: link destinations with --profile {other}.")
+
+
+def _known(person: ProfileSettings, group: str, table: str) -> PlugInSettings | None:
+    if group == UPLOAD:
+        return person.upload
+    found: PlugInSettings | None = getattr(person, group).get(table)
+    return found
 
 
 async def _walked(walk: Walk, given: dict[str, str]) -> Linked:
@@ -104,11 +114,15 @@ def _ask(asked: Step | PendingAuthorisation) -> str:
 def _plugin(name: str) -> tuple[str, ReaderClass | AdapterClass]:
     from bridge.engine.registry import ADAPTERS, READERS, adapter_class, names, reader_class
 
+    if name == UPLOAD:
+        from bridge.uploader import HttpTransport
+
+        return UPLOAD, cast(Any, HttpTransport)
     if name in names(READERS):
         return "readers", reader_class(name)
     if name in names(ADAPTERS):
         return "destinations", adapter_class(name)
-    known = ", ".join([*names(READERS), *names(ADAPTERS)])
+    known = ", ".join([*names(READERS), *names(ADAPTERS), UPLOAD])
     raise SettingsInvalid(f"There is nothing named {name!r} to link.", next_step=f"Known are: {known}.")
 
 
@@ -127,13 +141,15 @@ def _write(
 
     document = tomlkit.parse(place.settings_file.read_text("utf-8"))
     node: Any = document
-    for part in ("profiles", profile, group, table):
+    for part in ("profiles", profile, group, table) if group != UPLOAD else ("profiles", profile, UPLOAD):
         if part not in node:
             node[part] = tomlkit.table()
         node = node[part]
     if display is not None:
         document["profiles"][profile]["name"] = display
-    if plugin != table:
+    if group == UPLOAD:
+        node["transport"] = "http"
+    elif plugin != table:
         node["plugin"] = plugin
     node["credential"] = credential
     for key, value in own.items():
@@ -159,8 +175,8 @@ async def _unlink(place: Workplace, table: str, wanted: str | None, force: bool)
     settings = place.settings()
     profile = place.person(wanted, settings)
     person = settings.profiles[profile]
-    group = "readers" if table in person.readers else "destinations"
-    known = getattr(person, group).get(table)
+    group = UPLOAD if table == UPLOAD else "readers" if table in person.readers else "destinations"
+    known = _known(person, group, table)
     if known is None or known.credential is None:
         raise SettingsInvalid(f"{table!r} is not linked for {profile}.", next_step="See `glucobridge status`.")
     _, plugin = _plugin(known.plugin or table)
@@ -176,7 +192,11 @@ def _forget(place: Workplace, profile: str, group: str, table: str) -> None:
     import tomlkit
 
     document = tomlkit.parse(place.settings_file.read_text("utf-8"))
-    del document["profiles"][profile][group][table]
+    person: Any = document["profiles"][profile]
+    if group == UPLOAD:
+        del person[UPLOAD]
+    else:
+        del person[group][table]
     place.settings_file.write_text(tomlkit.dumps(document), "utf-8")
 
 

@@ -113,9 +113,19 @@ def verify(
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print("{profile} {destination}: {found} found, {missing} missing, {unknown} not in the ledger, "
-                  "{foreign} of others{note}".format(**row))  # fmt: skip
+            print(_verified_line(row))
     raise typer.Exit(3 if any(row["missing"] or row["note"] for row in rows) else 0)
+
+
+def _verified_line(row: dict[str, Any]) -> str:
+    if "level" not in row:
+        return (
+            "{profile} {destination}: {found} found, {missing} missing, {unknown} not in the ledger, "
+            "{foreign} of others{note}".format(**row)
+        )
+    lines = ["{profile} {destination}: {level}{note}".format(**row)]
+    lines += [f"  {kind}: {said}" for kind, said in row["types"].items()]
+    return "\n".join([*lines, *(f"  {each}" for each in row["evidence"])])
 
 
 async def _verify(place: Workplace, wanted: str | None, days: int, repair: bool) -> list[dict[str, Any]]:
@@ -128,7 +138,29 @@ async def _verify(place: Workplace, wanted: str | None, days: int, repair: bool)
     window = Interval(now - timedelta(days=days), now - SETTLING)
     async with opened_engine(place, settings) as engine:
         chosen = [destination for destination in engine.sinks if only in {None, destination.profile}]
-        return [await _verified(engine, destination, window, repair) for destination in chosen]
+        rows = [await _verified(engine, destination, window, repair) for destination in chosen]
+        return rows + await _read_back(engine, only, window)
+
+
+async def _read_back(engine: Engine, only: str | None, window: Interval) -> list[dict[str, Any]]:
+    """What CareLink, or the upload server, has of each uploaded device."""
+    from bridge.contracts import Level
+
+    rows = []
+    for each in (upload.uploading for upload in engine.uploadings if only in {None, upload.uploading.profile}):
+        for device in each.devices:
+            found = await each.examine(device, window)
+            types = {
+                kind: f"{check.found} of {check.expected} found" if check.checkable else "cannot be shown there"
+                for kind, check in found.per_type.items()
+            }
+            missing = sum(len(check.missing) for check in found.per_type.values())
+            note = "" if found.level not in {Level.MISMATCH, Level.UNVERIFIED} else ". Look at the evidence"
+            rows.append({
+                "profile": each.profile, "destination": each.where, "level": str(found.level), "missing": missing,
+                "types": types, "evidence": list(found.evidence), "note": note,
+            })  # fmt: skip
+    return rows
 
 
 async def _verified(engine: Engine, destination: Destination, window: Interval, repair: bool) -> dict[str, Any]:

@@ -121,7 +121,7 @@ async def opened_engine(
 ) -> AsyncIterator[Engine]:
     """The engine over journal and sessions; the caller holds the folder's lock."""
     from bridge.contracts.setup import silent
-    from bridge.engine.build import adapters, hot_plug, readers
+    from bridge.engine.build import adapters, backfills, graces, hot_plug, readers, uploadings
     from bridge.engine.clock import SystemClock
     from bridge.engine.engine import Engine
 
@@ -135,4 +135,7 @@ async def opened_engine(
             clock,
             random,
             hot_plug(settings, usb, clock),
+            list(uploadings(settings, journal, sessions.authorised, clock, random, usb)),
+            graces(settings),
+            list(backfills(settings, journal, sessions.authorised, clock)),
         )

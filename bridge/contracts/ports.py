@@ -75,6 +75,10 @@ class UsbBus(Protocol):
         """
         ...
 
+    def reserve(self) -> AbstractAsyncContextManager[None]:
+        """Nothing of ours is opened meanwhile: the devices belong to another program (the vendor's uploader)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Recognised:

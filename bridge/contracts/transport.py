@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -150,6 +150,10 @@ class Verifier(Protocol):
 
     async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
         """The highest level that the evidence reaches for this upload."""
+        ...
+
+    async def examine(self, device: DeviceRef, window: Interval, records: Iterable[Record]) -> Verification:
+        """What the other side has of a window, whenever it was uploaded."""
         ...
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from importlib.util import find_spec
 from random import Random
 
-from bridge.contracts import Adapter, Clock, Destination, Progress, Reader, Session, Setup, UsbBus
+from bridge.contracts import Adapter, Clock, Destination, Journal, Progress, Reader, Session, Setup, UsbBus
 from bridge.contracts.setup import silent
+from bridge.engine.backfill import Backfill
 from bridge.engine.bindings import Bindings
+from bridge.engine.importing import EXPORT, Importer
 from bridge.engine.plugging import Plugging, Wake
 from bridge.engine.registry import adapter_class, checked, device_plugins, reader_class
+from bridge.engine.schedule import Schedule
+from bridge.engine.uploading import Uploading, Uploads
+from bridge.engine.ways import CLOUD, PUSHING, devices_of, export_job, way
 from bridge.errors import SettingsInvalid
 from bridge.settings import PlugInSettings, ProfileSettings, Settings
 
@@ -47,6 +53,48 @@ def hot_plug(settings: Settings, usb: UsbBus | None, clock: Clock) -> Callable[[
         return None
     bindings = Bindings(settings)
     return lambda wake: Plugging(usb, device_plugins, bindings, clock, wake)
+
+
+def graces(settings: Settings) -> dict[str, timedelta]:
+    """How long a person's device records wait for their upload; nobody's where nothing pushes."""
+    return {
+        profile: timedelta(minutes=person.mirror.grace_min)
+        for profile, person in settings.profiles.items()
+        if person.mirror.when == "uploaded" and person.upload is not None and person.upload.enabled
+        and person.upload.transport in PUSHING
+    }  # fmt: skip
+
+
+def uploadings(
+    settings: Settings, journal: Journal, sessions: SessionOf, clock: Clock, random: Random, usb: UsbBus | None
+) -> Iterator[Uploading]:
+    """The upload queues of everybody who has one. Raises SettingsInvalid."""
+    bindings = Bindings(settings)
+    for profile, person in settings.profiles.items():
+        if person.upload is not None and person.upload.enabled:
+            where = f"profiles.{profile}.upload"
+            setup = _setup(settings, profile, person, person.upload, where, None, clock, random)
+            setup = replace(setup, usb=usb, bound_elsewhere=bindings.of_others(profile))
+            transport, verifier = way(person, person.upload, setup, sessions)
+            schedule = Schedule(person.upload.schedule, profile)
+            schedule.next_run(clock.now(), clock.now(), person.timezone or "UTC")
+            devices = devices_of(bindings, profile)
+            uploads = Uploads(profile, transport, verifier, schedule, person.timezone or "UTC", devices)
+            yield Uploading(journal, uploads, clock)
+
+
+def backfills(settings: Settings, journal: Journal, sessions: SessionOf, clock: Clock) -> Iterator[Backfill]:
+    """What fills the cloud's gaps, for everybody who has a patient's own CareLink account."""
+    for profile, person in settings.profiles.items():
+        cloud = person.readers.get(CLOUD)
+        if cloud is None or not cloud.enabled or cloud.credential is None or cloud.own.get("role") == "carepartner":
+            continue
+        zone = person.timezone or "UTC"
+        setup = Setup(profile, {}, clock, Random(0), timezone=zone)  # noqa: S311
+        exports = export_job(person, cloud, setup, sessions(cloud.credential))
+        if exports is not None:
+            importer = Importer(journal, reader_class(EXPORT)(setup), profile, clock)
+            yield Backfill(journal, importer, exports, profile, zone, clock)
 
 
 def adapters(

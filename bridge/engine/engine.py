@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
+from types import MappingProxyType
 
 import structlog
 
 from bridge.contracts import Adapter, Clock, DeliveryState, Destination, Journal, Reader
 from bridge.engine.adoption import adopt_stored
+from bridge.engine.backfill import Backfill
 from bridge.engine.backoff import jittered
 from bridge.engine.deliverer import Deliverer, Phase, Round
 from bridge.engine.plugging import Plugging, Wake
 from bridge.engine.poller import Poller
 from bridge.engine.reconcile import reconcile
 from bridge.engine.supervisor import Crash, Supervisor
+from bridge.engine.uploading import Uploading
 from bridge.model.health import State
 
 IDLE_S = 30.0
@@ -25,6 +28,7 @@ IDLE_S = 30.0
 TICK_S = 1.0
 RECONCILE_S = 24 * 3600.0
 COMPACT_S = 3600.0
+BACKFILL_S = 600.0
 PASSES, ROUNDS = 8, 8
 """So many at one time: what a pass or a round holds in memory bounds the process, not the number of people."""
 SPREAD_S = 0.02
@@ -69,6 +73,14 @@ class Cycle:
         return 4 if self.needs_person else 3 if self.pending else 0
 
 
+@dataclass(slots=True)
+class Upload:
+    """One person's upload queue and what wakes it."""
+
+    uploading: Uploading
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Engine:
     """All profiles of one data folder. `journal`, sessions and plug-ins come from outside."""
 
@@ -80,6 +92,9 @@ class Engine:
         clock: Clock,
         random: Random,
         plugging: Callable[[Wake], Plugging] | None = None,
+        uploadings: Iterable[Uploading] = (),
+        graces: Mapping[str, timedelta] = MappingProxyType({}),
+        backfills: Iterable[Backfill] = (),
     ) -> None:
         self.journal, self._clock, self._random = journal, clock, random
         self.plugging = plugging(self.wake_reader) if plugging is not None else None
@@ -88,6 +103,11 @@ class Engine:
             for destination, adapter in adapters
         }
         self.sources = [Source(self._poller(profile, reader)) for profile, reader in readers]
+        for source in self.sources:
+            if hasattr(source.poller.reader, "plugs"):
+                source.poller.grace = graces.get(source.poller.profile)
+        self.uploadings = [Upload(each) for each in uploadings]
+        self.backfills = list(backfills)
         self._supervisor = Supervisor(clock, self._crashed)
         self.crashes = 0
         self._passes, self._rounds = asyncio.Semaphore(PASSES), asyncio.Semaphore(ROUNDS)
@@ -124,6 +144,11 @@ class Engine:
         for destination, sink in self.sinks.items():
             name = f"deliver {destination.profile} {destination.name}"
             self._supervisor.start(name, lambda d=destination, s=sink: self._deliver(d, s))  # type: ignore[misc]
+        for upload in self.uploadings:
+            name = f"upload {upload.uploading.profile}"
+            self._supervisor.start(name, lambda u=upload: self._upload(u))  # type: ignore[misc]
+        for backfill in self.backfills:
+            self._supervisor.start(f"backfill {backfill.profile}", lambda b=backfill: self._backfill(b))  # type: ignore[misc]
         self._supervisor.start("watch", self._watch)
         if self.plugging is not None:
             self._supervisor.start("hot-plug", self.plugging.run)
@@ -146,6 +171,18 @@ class Engine:
                 state=str(done.health.state), new=done.new, revised=done.revised,
             )  # fmt: skip
             await self._wait({source.wake}, source.poller.wait_s(done))
+
+    async def _upload(self, upload: Upload) -> None:
+        while True:
+            await self._wait({upload.wake}, await upload.uploading.step())
+
+    async def _backfill(self, backfill: Backfill) -> None:
+        while True:
+            await self._clock.sleep(BACKFILL_S)
+            if await backfill.step():
+                for destination, sink in self.sinks.items():
+                    if destination.profile == backfill.profile:
+                        sink.wake.set()
 
     async def _after_adoption(self, profile: str, deadline_s: float = 30.0) -> None:
         """Rows take the identifiers found at the destinations; a destination that cannot answer holds up nobody."""
@@ -228,7 +265,11 @@ class Engine:
                 source.wake.set()
 
     def wake_reader(self, profile: str, reader: str) -> None:
-        """Read this source now: its device was plugged in."""
+        """Read this source now: its device was plugged in. Uploads that wait for that begin."""
+        for upload in self.uploadings:
+            if upload.uploading.profile == profile:
+                upload.uploading.connected()
+                upload.wake.set()
         for source in self.sources:
             if (source.poller.profile, source.poller.reader.name) == (profile, reader):
                 source.wake.set()
@@ -237,6 +278,8 @@ class Engine:
         """A person did something: whatever waits for them looks again now."""
         for sink in self.sinks.values():
             sink.called.set()
+        for upload in self.uploadings:
+            upload.wake.set()
         for source in self.sources:
             if source.poller.health.state in PERSON:
                 source.wake.set()

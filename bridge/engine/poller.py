@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, cast
 
-from bridge.contracts import Batch, Clock, Journal, Reader
+from bridge.contracts import Batch, Clock, Grace, Journal, Reader
 from bridge.engine.backoff import jittered
 from bridge.errors import BridgeError, ContractViolation
 from bridge.model.health import Health, State
@@ -18,6 +18,8 @@ from bridge.model.health import Health, State
 PASS_S = 180.0
 """Deadline of one batch of a source."""
 FLOOR_S = 1.0
+FRESH, FRESH_GRACE = timedelta(minutes=15), timedelta(seconds=60)
+"""A record younger than the first waits no longer than the second: a held reading is a silenced alarm."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class Poller:
     arrived: Callable[[], None]
     health: Health = field(default_factory=lambda: Health(State.STARTING))
     failures: int = 0
+    grace: timedelta | None = None
+    """How long a device's history waits for its verified upload before it is mirrored; None: it does not."""
     due: datetime | None = None
     """When the next pass is due, as the last one said."""
 
@@ -73,12 +77,18 @@ class Poller:
         return done
 
     async def _append(self, batch: Batch, done: Pass) -> None:
-        appended = await self.journal.append(batch)
+        appended = await self.journal.append(self._held(batch))
         done.next_due, done.health = batch.next_due, batch.health
         done.new += len(appended.new)
         done.revised += len(appended.revised)
         if appended.new or appended.revised:
             self.arrived()
+
+    def _held(self, batch: Batch) -> Batch:
+        if self.grace is None:
+            return batch
+        now = self.clock.now()
+        return replace(batch, grace=Grace(now + self.grace, now - FRESH, now + FRESH_GRACE))
 
     def _later(self, health: Health) -> Pass:
         self.failures += 1

@@ -27,7 +27,7 @@ _DAILY_FROM_H, _DAILY_SPREAD_MIN = 3, 120
 _REACH = timedelta(hours=4)
 """More than any zone ever moved its clocks at once but for the date line."""
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_CONNECT = "connect"
+CONNECT = "connect"
 _AT = re.compile(r"daily (\d{1,2}):(\d{2})")
 
 
@@ -44,7 +44,7 @@ class Schedule:
 
         Raises SettingsInvalid for a preset that is none.
         """
-        if self.preset == _CONNECT:
+        if self.preset == CONNECT:
             return None
         if last is None:
             return now

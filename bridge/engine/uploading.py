@@ -20,9 +20,10 @@ from bridge.contracts import (
     UploadRecord,
     UploadRequest,
     UploadState,
+    Verification,
     Verifier,
 )
-from bridge.engine.schedule import Schedule
+from bridge.engine.schedule import CONNECT, Schedule
 from bridge.model import iso_ms
 from bridge.uploader import queue
 
@@ -52,10 +53,28 @@ class Uploading:
 
     def __init__(self, journal: Journal, uploads: Uploads, clock: Clock) -> None:
         self._journal, self._uploads, self._clock = journal, uploads, clock
+        self._connected = False
+
+    @property
+    def profile(self) -> str:
+        """Whose uploads these are."""
+        return self._uploads.profile
+
+    @property
+    def devices(self) -> Sequence[DeviceRef]:
+        """What is uploaded."""
+        return self._uploads.devices
+
+    def connected(self) -> None:
+        """A device was plugged in: with the schedule `connect` the next step uploads."""
+        self._connected = self._uploads.schedule.preset == CONNECT
 
     async def step(self) -> float:
         """Ask for what the schedule wants, move on what is due; seconds until there is something to do again."""
+        connected, self._connected = self._connected, False
         for device in self._uploads.devices:
+            if connected:
+                await self.ask(device, Trigger.CONNECTED)
             await self._by_schedule(device)
         now, waits = self._clock.now(), [IDLE_S]
         for upload in await self._journal.uploads(self._uploads.profile, queue.OPEN):
@@ -68,6 +87,22 @@ class Uploading:
             if moved.not_before is not None:
                 waits.append((moved.not_before - self._clock.now()).total_seconds())
         return max(0.0, min(waits))
+
+    async def open(self) -> bool:
+        """Whether anything is still under way."""
+        waiting = await self._journal.uploads(self._uploads.profile, queue.OPEN)
+        return any(not queue.over(each) for each in waiting)
+
+    @property
+    def where(self) -> str:
+        """Where it goes, as it may be called: never CareLink where it is not."""
+        transport = self._uploads.transport
+        return "CareLink" if transport.capabilities.targets_medtronic else f"upload server ({transport.name})"
+
+    async def examine(self, device: DeviceRef, window: Interval) -> Verification:
+        """What the other side has of a window now, whenever it was uploaded."""
+        asked = UploadRequest("", self.profile, device, Trigger.MANUAL, window, self._clock.now())
+        return await self._uploads.verifier.examine(device, window, (await self._snapshot(asked)).records)
 
     # --- asking ---
 

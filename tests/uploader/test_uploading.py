@@ -60,6 +60,9 @@ class Way:
 
     async def cancel(self) -> None: ...
 
+    async def examine(self, device: DeviceRef, window: object, records: object) -> Verification:
+        return Verification(self.level, NOW)
+
     async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
         return Verification(self.level, NOW)
 

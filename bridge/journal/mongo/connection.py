@@ -22,6 +22,9 @@ from bridge.errors import BridgeError, ContractViolation, JournalUnusable, Trans
 CALL_S = 10.0
 """Deadline of one journal method, with all its round trips and retries."""
 
+APP = "glucobridge"
+"""What the servers know the clients by, before a name of each one's own."""
+
 Doc = dict[str, Any]
 
 _NO_RIGHTS = {13, 18, 8000}

@@ -106,7 +106,7 @@ class MongoJournal:
     ) -> MongoJournal:  # fmt: skip
         """As `open_mongo_journal` says."""
         async with AsyncExitStack() as undo:
-            app = f"glucobridge {uuid4().hex}"
+            app = f"{connection.APP} {uuid4().hex}"
             client = connect(uri, database, app)
             undo.push_async_callback(client.close)
             with deadline(database):

@@ -106,7 +106,7 @@ class Leases:
         over = {"until_ms": {"$lte": to_ms(now)}, "_id": {"$ne": self._instance}}
         apps = await self._db["workers"].distinct("app", over)
         if apps:
-            await end_transactions(self._db.client, apps)
+            await end_transactions(self._db.client, {"appName": {"$in": apps}})
             await self._db["workers"].delete_many(over)
 
     async def _free(self, wanted: int) -> list[Doc]:

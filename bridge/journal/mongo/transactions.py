@@ -1,15 +1,17 @@
 """A transaction, tried until it is committed or its time is over, and never left open.
 
 An open transaction keeps its profile from everybody else until the server ends it (a minute by default): one that
-ran out of time is aborted in a time of its own, and a dead worker's are ended by whoever takes over.
+ran out of time is aborted in a time of its own, a dead worker's are ended by whoever takes over, and one that a
+killed program left behind by whoever has waited long enough for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -19,13 +21,19 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from bridge.journal.mongo.connection import Doc
+from bridge.journal.mongo.connection import APP, Doc
 
 _T = TypeVar("_T")
 
 _SNAPSHOT = ReadConcern("snapshot")
 _ABORT_S = 2.0
 _PAUSE_S, _PAUSES = 0.005, 6
+_STUCK_S = 4.0
+_LEFT_BEHIND = {
+    "appName": re.compile(f"^{APP} "),
+    "type": "idleSession",
+    "transaction.timeInactiveMicros": {"$gt": _STUCK_S * 1e6},
+}
 _AGAIN, _UNKNOWN = "TransientTransactionError", "UnknownTransactionCommitResult"
 
 
@@ -33,14 +41,17 @@ async def transact(
     client: AsyncMongoClient[Doc], work: Callable[[AsyncClientSession], Awaitable[_T]], within_s: float
 ) -> _T:
     """What `work` gives, once it is committed by a majority. It may run several times: only the last one counts."""
-    give_up, attempt = time.monotonic() + within_s, 0
+    begun, attempt, waited = time.monotonic(), 0, False
     async with client.start_session() as session:
         while True:
             try:
-                return await _once(session, work, give_up)
+                return await _once(session, work, begun + within_s)
             except PyMongoError as error:
-                if not error.has_error_label(_AGAIN) or time.monotonic() > give_up:
+                if not error.has_error_label(_AGAIN) or time.monotonic() > begun + within_s:
                     raise
+            if not waited and time.monotonic() > begun + _STUCK_S:
+                waited = True
+                await end_transactions(client, _LEFT_BEHIND)
             await asyncio.sleep(random.random() * _PAUSE_S * 2 ** min(attempt, _PAUSES))  # noqa: S311
             attempt += 1
 
@@ -76,14 +87,17 @@ def _left(give_up: float) -> float:
     return max(give_up - time.monotonic(), 0.001)
 
 
-async def end_transactions(client: AsyncMongoClient[Doc], apps: Iterable[str]) -> None:
-    """End what dead clients of these names left open; one whose servers refuse that waits until they do it."""
+async def end_transactions(client: AsyncMongoClient[Doc], whose: Mapping[str, Any]) -> None:
+    """End the open transactions that `whose` fits. Their clients, if they live, are told to begin again.
+
+    Servers that refuse this to the user end them by themselves, later.
+    """
     steps: list[dict[str, Any]] = [
         {"$currentOp": {"idleSessions": True}},
-        {"$match": {"appName": {"$in": list(apps)}, "transaction": {"$exists": True}}},
+        {"$match": {**whose, "transaction": {"$exists": True}}},
     ]
     admin = client.get_database("admin", read_concern=ReadConcern("local"))
-    with suppress(OperationFailure):
+    with suppress(OperationFailure), pymongo.timeout(_ABORT_S):
         rows = await (await admin.aggregate(steps)).to_list()
         if left := [{"id": row["lsid"]["id"]} for row in rows]:
             await admin.command("killSessions", left)

@@ -15,7 +15,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from bridge.contracts import DeliveryState
 from bridge.errors import JournalUnusable, Transient
-from bridge.journal.mongo import connection, open_mongo_journal
+from bridge.journal.mongo import connection, open_mongo_journal, transactions
 from bridge.journal.mongo.journal import MongoJournal
 from bridge.model.health import Health
 from tests.contracts.journal_records import NIGHTSCOUT, TIDEPOOL, at, batch, bolus, glucose
@@ -92,6 +92,24 @@ async def test_a_cancelled_append_is_whole_or_not_there_and_blocks_nobody(opened
         async with asyncio.timeout(5):
             await other.hasten(f"p{number}", "x", at())
         assert len([each async for each in other.records(f"p{number}")]) in (0, 500)
+
+
+async def test_a_transaction_that_was_left_behind_is_ended_by_who_waits_for_it(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a killed program leaves one; the server alone would keep it for a minute."""
+    monkeypatch.setattr(transactions, "_STUCK_S", 0.2)
+    short = {**transactions._LEFT_BEHIND, "transaction.timeInactiveMicros": {"$gt": 100_000}}
+    monkeypatch.setattr(transactions, "_LEFT_BEHIND", short)
+    killed, next_one = await opened(), await opened()
+    await killed.append(batch(glucose()))
+    async with killed.db.client.start_session() as session:
+        await session.start_transaction()
+        await killed.db["profiles"].update_one({"_id": "p1"}, {"$set": {"mark": "half"}}, session=session)
+        async with asyncio.timeout(4):
+            await next_one.append(batch(glucose(5)))
+        with pytest.raises(OperationFailure):
+            await session.commit_transaction()
 
 
 async def test_closing_waits_for_what_is_being_written(opened: Opener) -> None:
