@@ -62,6 +62,12 @@ class UsbSettings(_Strict):
     simulated: list[str] = Field(default_factory=list)
 
 
+class BleSettings(_Strict):
+    """The Bluetooth of the machine."""
+
+    enabled: bool = True
+
+
 class PlugInSettings(BaseModel):
     """One reader or destination of a profile; further keys are the plug-in's own and checked by its model."""
 
@@ -132,6 +138,7 @@ class Settings(_Strict):
     retention: RetentionSettings = RetentionSettings()
     network: NetworkSettings = NetworkSettings()
     usb: UsbSettings = UsbSettings()
+    ble: BleSettings = BleSettings()
     profiles: dict[str, ProfileSettings] = Field(default_factory=dict)
 
 

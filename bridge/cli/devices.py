@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     devices.callback()(listing)
     devices.command()(bind)
     devices.command()(unbind)
+    devices.command()(pair)
     app.add_typer(devices, name="devices")
     app.command()(sync)
 
@@ -113,6 +114,55 @@ async def _meant(place: Workplace, device: str, reader: str | None) -> list[tupl
             next_step=f"Plug it in, or name its reader with --reader: {', '.join(known)}.",
         )
     return list(dict.fromkeys((each.reader, each.who.serial) for each in found if each.who.serial))
+
+
+def pair(
+    context: typer.Context,
+    address: Annotated[
+        str | None, typer.Argument(help="Bluetooth address; without it what is near is shown.")
+    ] = None,
+    profile: _Profile = None,
+    sensor: Annotated[bool, typer.Option("--sensor", help="A glucose sensor instead of a meter.")] = False,
+) -> None:
+    """Pair a Bluetooth meter or sensor once; from then on it is read when it is switched on in reach."""
+    place: Workplace = context.obj
+    settings = place.settings()
+    if address is None:
+        asyncio.run(_nearby(sensor=sensor))
+        return
+    owner = place.person(profile, settings)
+    found = asyncio.run(_paired(address, sensor=sensor))
+    if found.keeps_one_bond:
+        print("This device knows one partner at a time: a phone that was paired with it must be paired anew.")
+    reader = "ble-cgm" if sensor else "ble-glucose"
+    _write(place, owner, reader, add=found.bound_as)
+    print(f"Paired. It is read by {reader} for {owner}.")
+
+
+_SERVICES = {False: "1808", True: "181f"}
+
+
+async def _nearby(*, sensor: bool) -> None:
+    from bridge.readers.ble_glucose import nearby
+
+    found = await nearby(service=_SERVICES[sensor])
+    for each in found:
+        print(f"{each.address}  {each.name}")
+    if not found:
+        print("Nothing is in sight. Switch the device on (some must be put into pairing mode) and hold it close.")
+
+
+async def _paired(address: str, *, sensor: bool) -> Any:
+    from bridge.readers.ble_glucose import Question
+    from bridge.readers.ble_glucose import pair as pair_with
+
+    async def ask(question: Question) -> int | None:
+        if question.shown is not None:
+            return question.shown if typer.confirm(f"Does the device show {question.shown:06}?") else None
+        typed = await asyncio.to_thread(typer.prompt, "The six digits that the device shows")
+        return int(typed) if str(typed).strip().isdigit() else None
+
+    return await pair_with(address, ask, service=_SERVICES[sensor])
 
 
 def unbind(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bridge.errors import SettingsInvalid
 
 if TYPE_CHECKING:
-    from bridge.contracts import Progress, UsbBus
+    from bridge.contracts import BleRadio, Progress, UsbBus
     from bridge.credentials import Sessions, Vault
     from bridge.engine.engine import Engine
     from bridge.journal import SqliteJournal
@@ -53,6 +53,15 @@ class Workplace:
         from bridge.simulators.usb.catalogue import plugged_in
 
         return PyUsbBus(plugged_in(settings.usb.simulated))
+
+    def ble(self, settings: Settings) -> BleRadio | None:
+        """The Bluetooth of the machine; None where the settings switch it off or nobody has such a device."""
+        used = {table.plugin or name for each in settings.profiles.values() for name, table in each.readers.items()}
+        if not settings.ble.enabled or not any(name.startswith("ble-") for name in used):
+            return None
+        from bridge.readers.ble_glucose import BleakRadio
+
+        return BleakRadio()
 
     def person(self, wanted: str | None, settings: Settings) -> str:
         """Profile id from an id or a display name; the only one when none is named."""
@@ -130,7 +139,7 @@ async def opened_engine(
     async with opened_sessions(place, settings) as sessions, opened_journal(place, settings) as journal:
         yield Engine(
             journal,
-            list(readers(settings, sessions.authorised, clock, random, usb, progress or silent)),
+            list(readers(settings, sessions.authorised, clock, random, usb, progress or silent, place.ble(settings))),
             list(adapters(settings, sessions.authorised, clock, random)),
             clock,
             random,

@@ -14,6 +14,7 @@ from bridge.contracts.adapter import (
     StoredItem,
     Verdict,
 )
+from bridge.contracts.ble import BleLink, BleRadio, Permit, Sighted
 from bridge.contracts.journal import (
     Appended,
     DeliveryState,
@@ -65,6 +66,8 @@ __all__ = [
     "Appended",
     "Authorise",
     "Batch",
+    "BleLink",
+    "BleRadio",
     "Capabilities",
     "Clock",
     "Credential",
@@ -91,6 +94,7 @@ __all__ = [
     "Memory",
     "OAuthToken",
     "Outcome",
+    "Permit",
     "PlugIn",
     "Progress",
     "Quarantined",
@@ -103,6 +107,7 @@ __all__ = [
     "Settled",
     "Settlement",
     "Setup",
+    "Sighted",
     "Sighting",
     "Snapshot",
     "StaticToken",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
+from bridge.contracts.ble import BleRadio
 from bridge.contracts.linking import Linking, Session
 from bridge.contracts.ports import UsbBus
 
@@ -60,6 +61,8 @@ class Setup:
     """Short id of this installation, from the settings file (names what is ours at a destination)."""
     usb: UsbBus | None = None
     """What is plugged into this machine; None where nothing may be opened (`decode`, `map`)."""
+    ble: BleRadio | None = None
+    """This machine's Bluetooth, shared by all readers; None where nothing may be connected."""
     bound_elsewhere: frozenset[str] = frozenset()
     """Serials of devices that belong to other people here: not read, not announced."""
     progress: Progress = silent

@@ -50,6 +50,6 @@ def _bindings(settings: Settings) -> Iterator[Binding]:
     for profile, person in settings.profiles.items():
         for name, table in person.readers.items():
             plugin = table.plugin or name
-            if table.enabled and hasattr(reader_class(plugin), "plugs"):
+            if table.enabled and "devices" in reader_class(plugin).Settings.model_fields:
                 for serial in table.own.get("devices", []):
                     yield Binding(profile, plugin, str(serial))

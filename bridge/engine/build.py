@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from random import Random
 
-from bridge.contracts import Adapter, Clock, Destination, Journal, Progress, Reader, Session, Setup, UsbBus
+from bridge.contracts import Adapter, BleRadio, Clock, Destination, Journal, Progress, Reader, Session, Setup, UsbBus
 from bridge.contracts.setup import silent
 from bridge.engine.backfill import Backfill
 from bridge.engine.bindings import Bindings
@@ -32,6 +32,7 @@ def readers(
     random: Random,
     usb: UsbBus | None = None,
     progress: Progress = silent,
+    ble: BleRadio | None = None,
 ) -> Iterator[tuple[str, Reader]]:
     """(profile, reader) of everything enabled. Raises SettingsInvalid."""
     bindings = Bindings(settings)
@@ -44,7 +45,7 @@ def readers(
                 open_session = sessions if plugin.linking is not None else None
                 setup = _setup(settings, profile, person, table, where, open_session, clock, random)
                 others = bindings.of_others(profile)
-                yield profile, plugin(replace(setup, usb=usb, progress=progress, bound_elsewhere=others))
+                yield profile, plugin(replace(setup, usb=usb, ble=ble, progress=progress, bound_elsewhere=others))
 
 
 def hot_plug(settings: Settings, usb: UsbBus | None, clock: Clock) -> Callable[[Wake], Plugging] | None:

@@ -29,6 +29,7 @@ TICK_S = 1.0
 RECONCILE_S = 24 * 3600.0
 COMPACT_S = 3600.0
 BACKFILL_S = 600.0
+UPLOADED_BY_NATURE = frozenset({"carelink-cloud", "carelink-csv"})
 PASSES, ROUNDS = 8, 8
 """So many at one time: what a pass or a round holds in memory bounds the process, not the number of people."""
 SPREAD_S = 0.02
@@ -104,7 +105,7 @@ class Engine:
         }
         self.sources = [Source(self._poller(profile, reader)) for profile, reader in readers]
         for source in self.sources:
-            if hasattr(source.poller.reader, "plugs"):
+            if source.poller.reader.name not in UPLOADED_BY_NATURE:
                 source.poller.grace = graces.get(source.poller.profile)
         self.uploadings = [Upload(each) for each in uploadings]
         self.backfills = list(backfills)

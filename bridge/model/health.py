@@ -33,6 +33,7 @@ class State(StrEnum):
     USB_BUSY = "usb_busy"
     USB_STALLED = "usb_stalled"
     USB_UNAVAILABLE = "usb_unavailable"
+    BLE_UNAVAILABLE = "ble_unavailable"
     DEVICE_UNBOUND = "device_unbound"
     WRONG_DEVICE = "wrong_device"
     PUMP_ALARM = "pump_alarm"

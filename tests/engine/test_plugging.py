@@ -14,6 +14,7 @@ from bridge.engine.bindings import Bindings
 from bridge.engine.plugging import BETWEEN_READS_S, Plugging, recognised
 from bridge.errors import SettingsInvalid, Transient
 from bridge.model.health import Health, State
+from bridge.readers.contour_usb.reader import ContourUsbSettings
 from bridge.settings import Settings
 from bridge.simulators.usb import VirtualBackend
 from bridge.usb import PyUsbBus
@@ -25,6 +26,7 @@ class Meter:
     """A family that says who it is when written to."""
 
     name = "meter-usb"
+    Settings = ContourUsbSettings
     plugs: ClassVar[Sequence[UsbKind]] = (UsbKind(0x1A79, 0x7410, HID),)
     serial: ClassVar[str | None] = "7410-0000001"
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.contracts import Batch, Decoded, Memory, Setup
+from bridge.contracts.ble import BleRadio
 from bridge.errors import (
     BridgeError,
     ContractViolation,
@@ -28,7 +29,6 @@ from bridge.model.time import iso_ms, iso_wall
 from bridge.readers.ble_cgm.allowed import permitted
 from bridge.readers.ble_cgm.decode import decode
 from bridge.readers.ble_cgm.making import NAME, feed
-from bridge.readers.ble_cgm.ports import BleRadio
 from bridge.readers.ble_cgm.redaction import redacted
 from bridge.readers.ble_cgm.session import parse_session_start
 from bridge.readers.ble_cgm.talk import Talk
@@ -65,7 +65,7 @@ class BleCgmReader:
     def __init__(self, setup: Setup, radio: BleRadio | None = None) -> None:
         self._setup, self._clock = setup, setup.clock
         self._settings = BleCgmSettings.model_validate(dict(setup.settings))
-        self._radio: BleRadio | None = radio if radio is not None else getattr(setup, "ble", None)
+        self._radio: BleRadio | None = radio if radio is not None else setup.ble
         self._bound = frozenset(_spelt(each) for each in self._settings.devices)
         self._strangers: dict[str, str | None] = {}
 

@@ -7,8 +7,8 @@ import contextlib
 from datetime import datetime
 
 from bridge.contracts import Clock
+from bridge.contracts.ble import BleLink
 from bridge.errors import BridgeError, Malformed, Transient
-from bridge.readers.ble_cgm.ports import BleLink
 from bridge.readers.ble_cgm.transfer import FEATURE, IDENTITY, MEASUREMENT, RACP, SERIAL, START, STATUS
 from bridge.wire import racp
 from bridge.wire.gatt_lines import Value

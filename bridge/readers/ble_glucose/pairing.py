@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
+from bridge.contracts.ble import BleLink, Sighted
 from bridge.errors import DeviceUnreachable, NotAllowed
 from bridge.readers.ble_glucose.agent import bluez_agent
 from bridge.readers.ble_glucose.asking import AskPasskey
-from bridge.readers.ble_glucose.ports import BleLink, Sighted
 from bridge.readers.ble_glucose.radio import BleakRadio
 from bridge.readers.ble_glucose.transfer import FEATURE, IDENTITY, SERVICE, Identity, keeps_one_bond
 from bridge.wire.gatt_lines import Value

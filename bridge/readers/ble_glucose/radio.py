@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from bridge.contracts.ble import Permit, Sighted
 from bridge.errors import BridgeError, DeviceUnreachable, Incompatible, Refused, Transient, Unauthorised
-from bridge.readers.ble_glucose.ports import Permit, Sighted
 from bridge.wire.gatt_lines import Value, short, whole
 
 UNAVAILABLE = "ble_unavailable"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.contracts import Batch, Decoded, Memory, Setup
+from bridge.contracts.ble import BleRadio, Sighted
 from bridge.errors import (
     BridgeError,
     ContractViolation,
@@ -28,7 +29,6 @@ from bridge.model.time import iso_ms
 from bridge.readers.ble_glucose.allowed import permitted
 from bridge.readers.ble_glucose.decode import decode
 from bridge.readers.ble_glucose.making import NAME, feed
-from bridge.readers.ble_glucose.ports import BleRadio, Sighted
 from bridge.readers.ble_glucose.redaction import redacted
 from bridge.readers.ble_glucose.resting import Resting
 from bridge.readers.ble_glucose.talk import Talk
@@ -73,7 +73,7 @@ class BleGlucoseReader:
     def __init__(self, setup: Setup, radio: BleRadio | None = None) -> None:
         self._setup, self._clock = setup, setup.clock
         self._settings = BleGlucoseSettings.model_validate(dict(setup.settings))
-        self._radio: BleRadio | None = radio if radio is not None else getattr(setup, "ble", None)
+        self._radio: BleRadio | None = radio if radio is not None else setup.ble
         self._bound = frozenset(_spelt(each) for each in self._settings.devices)
         self._resting = Resting(self._settings.scan_s + self._settings.pause_s)
         self._strangers: dict[str, str | None] = {}

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bridge.contracts import Clock
+from bridge.contracts.ble import BleLink
 from bridge.errors import BridgeError, Malformed, Refused, Transient
 from bridge.readers.ble_glucose.clocks import CLOCKS, ClockKind, shown
 from bridge.readers.ble_glucose.context import parse_context
 from bridge.readers.ble_glucose.makers import is_maker
 from bridge.readers.ble_glucose.measurement import parse_measurement
-from bridge.readers.ble_glucose.ports import BleLink
 from bridge.readers.ble_glucose.transfer import CONTEXT, IDENTITY, MEASUREMENT, RACP, Identity
 from bridge.wire import racp
 from bridge.wire.gatt_lines import Value
