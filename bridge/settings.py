@@ -62,6 +62,16 @@ class UsbSettings(_Strict):
     simulated: list[str] = Field(default_factory=list)
 
 
+class JournalSettings(_Strict):
+    """Where the journal is: without `uri` a file in the data folder, else a MongoDB replica set.
+
+    `uri` may come from a file (`GLUCOBRIDGE__JOURNAL__URI_FILE`): it holds a password.
+    """
+
+    uri: SecretStr | None = None
+    database: str = Field(default="glucobridge", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+
+
 class BleSettings(_Strict):
     """The Bluetooth of the machine."""
 
@@ -137,6 +147,7 @@ class Settings(_Strict):
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
     network: NetworkSettings = NetworkSettings()
+    journal: JournalSettings = JournalSettings()
     usb: UsbSettings = UsbSettings()
     ble: BleSettings = BleSettings()
     profiles: dict[str, ProfileSettings] = Field(default_factory=dict)

@@ -1,19 +1,27 @@
-"""`backup` and `restore`."""
+"""`backup`, `restore`, `journal migrate`."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.workplace import Workplace
+from bridge.cli.workplace import Workplace, open_vault
+from bridge.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from bridge.journal.migrate import Migrated
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(backup)
     app.command()(restore)
+    journal = typer.Typer(help="The journal.", no_args_is_help=True)
+    journal.command("migrate")(migrate)
+    app.add_typer(journal, name="journal")
 
 
 def backup(context: typer.Context, file: Annotated[Path, typer.Argument(help="Archive to write, .tar.gz.")]) -> None:
@@ -21,8 +29,10 @@ def backup(context: typer.Context, file: Annotated[Path, typer.Argument(help="Ar
     from bridge.backup import save
 
     place: Workplace = context.obj
-    place.settings()
+    settings = place.settings()
     save(place.folder, file)
+    if settings.journal.uri is not None:
+        print("The journal is in MongoDB and not in this file: save it with the database's own tools.")
     print(f"Saved to {file}. It does not hold vault.key: keep that elsewhere.")
 
 
@@ -44,3 +54,39 @@ def restore(
     print(f"Restored into {place.folder}.")
     for name in renewed:
         print(f"{name} needs a new login: `glucobridge link`.")
+
+
+def migrate(context: typer.Context) -> None:
+    """Copy the journal file into the MongoDB that the settings name, and compare both by digest."""
+    from bridge.engine.lock import engine_lock
+
+    place: Workplace = context.obj
+    with engine_lock(place.folder, "journal migrate"):
+        done = asyncio.run(_migrate(place))
+    for name, count in done.counts.items():
+        print(f"{name}: {count}")
+    print(
+        f"Both sides have the digest {done.digest}. {place.journal_file.name} is kept; the service uses MongoDB now."
+    )
+
+
+async def _migrate(place: Workplace) -> Migrated:
+    from bridge.credentials import VaultSealer
+    from bridge.engine.clock import SystemClock
+    from bridge.journal import open_journal
+    from bridge.journal.migrate import migrate as copy
+    from bridge.journal.mongo import open_mongo_journal
+
+    settings, clock = place.settings(), SystemClock()
+    uri, sealer = settings.journal.uri, VaultSealer(open_vault(place))
+    if uri is None:
+        raise SettingsInvalid(
+            "The settings name no MongoDB.", next_step='Add `[journal]` with `uri = "mongodb://..."`, then migrate.'
+        )
+    source = await open_journal(place.journal_file, clock=clock, sealer=sealer)
+    target = await open_mongo_journal(uri.get_secret_value(), settings.journal.database, clock=clock, sealer=sealer)
+    try:
+        return await copy(source, target)
+    finally:
+        await target.close()
+        await source.close()

@@ -60,7 +60,7 @@ def _ago(instant: str | None) -> str:
 
 async def _status(place: Workplace) -> dict[str, Any]:
     settings = place.settings()
-    if not place.journal_file.exists():
+    if settings.journal.uri is None and not place.journal_file.exists():
         return {"readers": [], "destinations": []}
     async with opened_journal(place, settings, read_only=True) as journal:
         readers, destinations = await journal.readers(), await journal.destinations()

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from bridge.errors import SettingsInvalid
 
 if TYPE_CHECKING:
-    from bridge.contracts import BleRadio, Progress, UsbBus
+    from bridge.contracts import BleRadio, Journal, Progress, UsbBus
     from bridge.credentials import Sessions, Vault
     from bridge.engine.engine import Engine
-    from bridge.journal import SqliteJournal
     from bridge.settings import Settings
 
 SETTINGS, JOURNAL = "glucobridge.toml", "journal.db"
@@ -106,18 +105,24 @@ async def opened_sessions(place: Workplace, settings: Settings) -> AsyncIterator
 
 
 @asynccontextmanager
-async def opened_journal(
-    place: Workplace, settings: Settings, *, read_only: bool = False
-) -> AsyncIterator[SqliteJournal]:
+async def opened_journal(place: Workplace, settings: Settings, *, read_only: bool = False) -> AsyncIterator[Journal]:
     """The journal, closed at the end."""
     from bridge.credentials import VaultSealer
     from bridge.engine.clock import SystemClock
     from bridge.journal import Retention, open_journal
+    from bridge.journal.mongo import open_mongo_journal
 
     keep = Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days)
-    journal = await open_journal(
-        place.journal_file, clock=SystemClock(), sealer=VaultSealer(open_vault(place)), read_only=read_only, keep=keep
-    )
+    clock, sealer, uri = SystemClock(), VaultSealer(open_vault(place)), settings.journal.uri
+    if uri is None:
+        journal: Journal = await open_journal(
+            place.journal_file, clock=clock, sealer=sealer, read_only=read_only, keep=keep
+        )
+    else:
+        journal = await open_mongo_journal(
+            uri.get_secret_value(), settings.journal.database, clock=clock, sealer=sealer, read_only=read_only,
+            keep=keep,
+        )  # fmt: skip
     try:
         yield journal
     finally:
