@@ -157,6 +157,7 @@ class Medtronic600Reader:
                     bound=self._bound,
                     recall=lambda pump: recalls.setdefault(pump, Recall()),
                     history_days=self._settings.history_days,
+                    progress=self._setup.progress,
                     near_slot=lambda _: unreached and phase.near_slot(self._clock.now(), known.rhythm),
                 ).pay()
         except _EXPECTED as error:

@@ -27,6 +27,9 @@ NAK_STATES = {0x07: "pump_alarm", 0x0C: "pump_busy", 0x0F: "pump_busy", 0x10: "p
 NOT_THERE = frozenset((0x08, 0x0B, 0x0D, 0x15))
 """Refusals of one question for good: not supported, feature disabled, no data, parameters not applicable."""
 
+TakePage = Callable[[bytes, int], None]
+"""Told a page and how many bytes the whole answer will have, uncompressed."""
+
 
 class Talk:
     """A conversation with a joined pump. Any failure ends it; nothing is asked again after a refusal."""
@@ -113,14 +116,15 @@ class Talk:
 
     # --- history -------------------------------------------------------------------------------------
 
-    async def history(self, data_type: int, start_rtc: int, end_rtc: int, take: Callable[[bytes], None]) -> None:
+    async def history(self, data_type: int, start_rtc: int, end_rtc: int, take: TakePage) -> None:
         """Hand each whole page (from its command on) to `take`, until the pump says that there are no more."""
         span = comd.history_range(data_type, start_rtc, end_rtc)
         info = await self.ask(Comd.READ_HISTORY_INFO, span, Comd.HISTORY_INFO, _of_type(data_type))
-        if not any(info.parameters[1:5]):
+        announced = int.from_bytes(info.parameters[1:5], "big")
+        if not announced:
             return
         await self._radio.tell(Comd.READ_HISTORY, span)
-        await self._pages(data_type, take)
+        await self._pages(data_type, lambda page: take(page, announced))
         await self._end_of_bulk()
 
     async def _pages(self, data_type: int, take: Callable[[bytes], None]) -> None:

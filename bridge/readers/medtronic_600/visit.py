@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bridge.contracts.setup import Clock
+from bridge.contracts.setup import Clock, Progress, silent
 from bridge.errors import Malformed
 from bridge.readers.medtronic_600 import history_plan
 from bridge.readers.medtronic_600.comd import MODEL_STRING, Comd, Said
@@ -29,6 +29,9 @@ _SETTINGS_RETRY = timedelta(hours=1)
 _UNSEEN = timedelta(minutes=15)
 _GAP_S = 330
 _MODEL_AT = 0x0E
+_SIZE = slice(7, 11)
+"""Where a page tells its uncompressed size."""
+_NAMES = {"02": "pump history", "03": "sensor history"}
 _TABLES = (
     (Comd.READ_CARB_RATIOS, Comd.CARB_RATIOS),
     (Comd.READ_SENSITIVITIES, Comd.SENSITIVITIES),
@@ -69,6 +72,7 @@ class Visit:
     recall: Callable[[str], Recall]
     history_days: int
     near_slot: Callable[[str], bool] = lambda _: False
+    progress: Progress = silent
 
     async def pay(self) -> None:
         """Go through all of it; a failure leaves `findings` and the recall with what was whole before."""
@@ -142,7 +146,15 @@ class Visit:
 
     async def _read_history(self, talk: Talk, recall: Recall, kind: str, span: Span) -> None:
         pages = self.findings.history.setdefault(kind, [])
-        await talk.history(int(kind, 16), *span, lambda page: pages.append(page.hex()))
+        done = 0
+
+        def take(page: bytes, announced: int) -> None:
+            nonlocal done
+            pages.append(page.hex())
+            done = min(announced, done + int.from_bytes(page[_SIZE], "big"))
+            self.progress(_NAMES[kind], done, announced)
+
+        await talk.history(int(kind, 16), *span, take)
         recall.history_at = self.findings.told_at
         if _damaged(pages) and recall.once_more(kind):
             return

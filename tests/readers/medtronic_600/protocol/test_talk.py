@@ -59,7 +59,7 @@ def _segments(data: bytes, *numbers: int) -> list[Said]:
 async def _history(words: Iterable[Said | None]) -> tuple[Script, list[bytes]]:
     clock, pages = FakeClock(), list[bytes]()
     script = Script(clock, words)
-    await Talk(cast("Radio", script), clock).history(2, 100, 200, pages.append)
+    await Talk(cast("Radio", script), clock).history(2, 100, 200, lambda page, _: pages.append(page))
     return script, pages
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -290,3 +291,14 @@ async def test_a_history_that_comes_damaged_is_read_again_but_not_for_ever() -> 
         assert there.kept["covered"]["03"]
         there.clock.advance(2 * 3600 + 60)
     assert booked == [False, False, False, True]
+
+
+async def test_a_history_tells_how_far_it_is() -> None:
+    there = world(patient=PATIENT)
+    told: list[tuple[str, int, int]] = []
+    there.reader._setup = replace(there.reader._setup, progress=lambda *step: told.append(step))
+    await there.one()
+    for what in ("pump history", "sensor history"):
+        steps = [(done, total) for name, done, total in told if name == what]
+        assert steps[-1][0] == steps[-1][1] > 0
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
