@@ -21,7 +21,7 @@ demo: $(VENV)/.run
 	$(BIN)/glucobridge demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --cov --cov-report=term $(PYTEST_FLAGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

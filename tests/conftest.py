@@ -1,5 +1,17 @@
 """Fixtures of the whole suite."""
 
+from __future__ import annotations
+
+import pytest
+
 from tests.support.mongod import closing_sockets, mongo
 
 __all__ = ["closing_sockets", "mongo"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One replica set is enough: its tests stay in one process when the suite runs in several."""
+    for item in items:
+        if "mongo" in getattr(item, "fixturenames", ()) or "[mongo]" in item.name:
+            item.add_marker(pytest.mark.xdist_group("mongo"))

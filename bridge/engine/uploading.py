@@ -24,13 +24,13 @@ from bridge.contracts import (
     Verifier,
 )
 from bridge.engine.schedule import CONNECT, Schedule
-from bridge.model import iso_ms
+from bridge.model import Capture, iso_ms
 from bridge.uploader import queue
 
 IDLE_S = 60.0
 """The queue is looked at this often even when nobody wakes it."""
-FIRST_WINDOW = timedelta(days=14)
-"""How far back the first upload of a device reaches."""
+LONGEST = timedelta(days=14)
+"""How far back an upload reaches at most, the first one of a device too."""
 PAUSED = frozenset({UploadState.MISMATCH, UploadState.NEEDS_USER})
 """After these only a person starts the next upload."""
 _DONE = frozenset({UploadState.VERIFIED})
@@ -120,7 +120,7 @@ class Uploading:
 
     async def _request(self, device: DeviceRef, trigger: Trigger, now: datetime) -> UploadRequest:
         start = await self._verified_until(device)
-        window = Interval(now - FIRST_WINDOW if start is None else start - queue.OVERLAP, now)
+        window = Interval(now - LONGEST if start is None else max(now - LONGEST, start - queue.OVERLAP), now)
         name = sha256(f"{self._uploads.profile}|{device.serial}|{iso_ms(now)}".encode()).hexdigest()[:16]
         return UploadRequest(name, self._uploads.profile, device, trigger, window, now)
 
@@ -155,7 +155,9 @@ class Uploading:
     async def _send(self, upload: UploadRecord) -> TransportResult:
         if hindrance := await self._uploads.transport.preflight(upload.request):
             return TransportResult(Sent.NEEDS_USER, detail=hindrance)
-        return await self._uploads.transport.upload(upload.request, await self._snapshot(upload.request))
+        snapshot = await self._snapshot(upload.request)
+        captures = await self._captures(upload.request)
+        return await self._uploads.transport.upload(upload.request, replace(snapshot, captures=captures))
 
     async def _look(self, upload: UploadRecord) -> UploadRecord:
         found = await self._uploads.verifier.verify(upload, await self._snapshot(upload.request))
@@ -167,6 +169,14 @@ class Uploading:
         if looked.state is UploadState.VERIFIED:
             await self._journal.unhold(self._uploads.profile, upload.request.window)
         return looked
+
+    async def _captures(self, request: UploadRequest) -> list[Capture]:
+        """The raw reads of the device in the window, for a server that wants to decode them itself."""
+        if not request.device.serial or not self._uploads.transport.capabilities.can_push:
+            return []
+        window, kept = request.window, await self._journal.captures(request.profile)
+        ours = [each for each in kept if each.feed.rpartition(":")[2] == request.device.serial]
+        return [each for each in ours if window.start <= each.taken_at <= window.end]
 
     async def _snapshot(self, request: UploadRequest) -> Snapshot:
         serial = request.device.serial

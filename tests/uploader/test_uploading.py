@@ -28,6 +28,7 @@ from bridge.contracts import (
 from bridge.engine.schedule import Schedule
 from bridge.engine.uploading import Uploading, Uploads
 from bridge.journal import open_journal
+from bridge.model import Capture
 from tests.contracts.journal_records import NIGHTSCOUT, NOW, PUMP, at, batch, glucose
 from tests.support.clock import FakeClock
 
@@ -211,3 +212,21 @@ async def test_an_upload_that_never_shows_up_is_said_so_and_nothing_is_sent_agai
         clock.advance(60)
     assert await states(journal) == [UploadState.UNVERIFIED]
     assert len(way.requests) == 1
+
+
+async def test_a_pushing_transport_gets_the_devices_raw_reads_and_no_window_grows_without_end(
+    journal: Journal, clock: FakeClock
+) -> None:
+    serial = PUMP.serial or ""
+    mine = Capture("p1", "medtronic-600", f"medtronic:{serial}", at(-5), b"read")
+    other = Capture("p1", "contour-usb", "contour:9999999", at(-5), b"other")
+    for number, each in enumerate((mine, other)):
+        await journal.append(replace(batch(glucose(-number)), capture=each))
+    way = Way(level=Level.PARTIAL)
+    uploading = queue_of(journal, clock, way)
+    for _ in range(20 * 4):
+        await uploading.step()
+        clock.advance(6 * 3600)
+    assert [each.body for each in way.snapshots[0].captures] == [b"read"]
+    longest = max(request.window.end - request.window.start for request in way.requests)
+    assert longest <= timedelta(days=14)
