@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -51,19 +52,26 @@ def check_integrity(db: sqlite3.Connection, path: Path) -> None:
 
 
 def migrate(db: sqlite3.Connection, path: Path, schemas: dict[int, str]) -> None:
-    """Run what is missing, each file in one transaction, a copy before each. Safe when two processes open at once."""
-    held = version(db) > 0
+    """Run what is missing. A new journal is made in one transaction; an older one is brought on file by file, a copy
+    before each. Safe when many processes open at once."""
+    if version(db) == 0:
+        _run(db, 0, schemas)
     for number, script in schemas.items():
-        if version(db) >= number:
-            continue
-        if held:
+        if (held := version(db)) < number:
             copy(db, path.with_name(f"{path.name}.before-{number}"))
-        with transaction(db, write=True):
-            if version(db) < number:
-                for statement in _statements(script):
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {number}")
+            _run(db, held, {number: script})
+
+
+def _run(db: sqlite3.Connection, held: int, scripts: dict[int, str]) -> None:
+    """These files in one transaction, unless another process was faster."""
+    with transaction(db, write=True):
+        if version(db) != held:
+            return
+        for number, script in scripts.items():
+            for statement in _statements(script):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number}")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -77,9 +85,9 @@ def _statements(script: str) -> Iterator[str]:
 
 def copy(source: sqlite3.Connection, target: Path) -> None:
     """A consistent, checked copy in one file, also while others write. Replaces `target` only when it is whole."""
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600))
+    handle, name = tempfile.mkstemp(".unfinished", f"{target.name}.", target.parent)
+    os.close(handle)
+    unfinished = Path(name)
     try:
         _copied(source, unfinished)
         unfinished.replace(target)
