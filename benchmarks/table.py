@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,20 @@ def show(rows: list[Row]) -> None:
     Console(width=150).print(table)
 
 
-def median_s(work: Callable[[], object], runs: int = 15) -> float:
+def median_s(work: Callable[[], object], runs: int = 15, clock: Callable[[], float] = time.perf_counter) -> float:
     work()
     times = []
     for _ in range(runs):
-        began = time.perf_counter()
+        began = clock()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return statistics.median(times)
+
+
+def peak_mb() -> float:
+    """Most resident memory of this process since it began (Linux: `getrusage` also counts the parent's at the fork)."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def at_most(what: str, measured: float, bound: float, aim: float, unit: str = "ms", scale: float = 1e3) -> Row:

@@ -72,15 +72,13 @@ async def _one(importer: Importer, file: Path, context: dict[str, str], dry_run:
 
 
 def _told(file: Path, done: Imported) -> str:
-    from bridge.readers.carelink_csv.decode import contents
-
-    held = contents(done.decoded)
+    held = done.contents
     kinds = ", ".join(f"{count} {kind}" for kind, count in held.kinds.items()) or "nothing"
     lines = [f"{file.name}: {held.first} to {held.last}, {held.days} days: {kinds}."]
-    if done.appended is not None:
-        added = done.appended
-        lines.append(f"  {len(added.new)} new, {len(added.revised)} better known now, {added.known} known already.")
-    lines += [f"  {each.code}: {each.text}" for each in done.decoded.diagnostics[:20]]
-    if len(done.decoded.diagnostics) > 20:
-        lines.append(f"  and {len(done.decoded.diagnostics) - 20} more.")
+    if done.added is not None:
+        added = done.added
+        lines.append(f"  {added.new} new, {added.revised} better known now, {added.known} known already.")
+    lines += [f"  {each.code}: {each.text}" for each in done.diagnostics[:20]]
+    if len(done.diagnostics) > 20:
+        lines.append(f"  and {len(done.diagnostics) - 20} more.")
     return "\n".join(lines)

@@ -92,7 +92,7 @@ class Backfill:
             self._tried = now
             _log.warning("backfill_waits", profile=self.profile, reason=str(error))
             return 0
-        self._tried = now if not done.decoded.records else self._tried
-        new = len(done.appended.new) if done.appended is not None else 0
+        self._tried = now if not done.contents.kinds else self._tried
+        new = done.added.new if done.added is not None else 0
         _log.info("backfilled", profile=self.profile, first=str(job.first), last=str(job.last), new=new)
         return new

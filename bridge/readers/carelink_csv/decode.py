@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from bridge.contracts import Decoded, Memory
@@ -45,29 +45,48 @@ def decode(capture: Capture, memory: Memory) -> Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What an export holds: first and last day on the device's clock, days with records, records by kind."""
+    """What an export holds: days with records on the device's clock, records by kind, device models, bad rows."""
 
-    first: date | None
-    last: date | None
-    days: int
-    kinds: Mapping[str, int]
-    devices: Sequence[str]
-    rejected: int
+    dates: frozenset[date] = frozenset()
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    models: frozenset[str] = frozenset()
+    rejected: int = 0
+
+    @property
+    def first(self) -> date | None:
+        """The first day."""
+        return min(self.dates, default=None)
+
+    @property
+    def last(self) -> date | None:
+        """The last day."""
+        return max(self.dates, default=None)
+
+    @property
+    def days(self) -> int:
+        """How many days have records."""
+        return len(self.dates)
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """The device models, sorted."""
+        return sorted(self.models)
+
+    def __add__(self, other: Contents) -> Contents:
+        """Of two parts of one export."""
+        kinds = dict(sorted((Counter(self.kinds) + Counter(other.kinds)).items()))
+        models, rejected = self.models | other.models, self.rejected + other.rejected
+        return Contents(self.dates | other.dates, kinds, models, rejected)
 
 
 def contents(decoded: Decoded) -> Contents:
     """A summary of a decoded export for a person."""
-    days = {_day(record) for record in decoded.records}
     kinds = Counter(record.kind for record in decoded.records)
-    models = {record.device.model for record in decoded.records if record.device.model}
-    rejected = sum(diagnostic.code == "row/rejected" for diagnostic in decoded.diagnostics)
     return Contents(
-        first=min(days, default=None),
-        last=max(days, default=None),
-        days=len(days),
+        dates=frozenset(_day(record) for record in decoded.records),
         kinds=dict(sorted(kinds.items())),
-        devices=sorted(models),
-        rejected=rejected,
+        models=frozenset(record.device.model for record in decoded.records if record.device.model),
+        rejected=sum(diagnostic.code == "row/rejected" for diagnostic in decoded.diagnostics),
     )
 
 

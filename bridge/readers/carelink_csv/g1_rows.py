@@ -93,7 +93,7 @@ class G1Log:
 def read_log(layout: Layout, context: Mapping[str, str], findings: Findings) -> G1Log:
     """All rows of a file with their moments. Raises Malformed where dates or zone are unknown."""
     zone = zone_named(context)
-    places = _places(layout)
+    places = places_of(layout)
     split = _split(layout, findings)
     dates = Dates(_order(split, places, layout, context))
     models = _Models(layout)
@@ -108,7 +108,8 @@ def read_log(layout: Layout, context: Mapping[str, str], findings: Findings) -> 
     return G1Log(rows, _each_once(rows), changes, clocks)
 
 
-def _places(layout: Layout) -> dict[str, int]:
+def places_of(layout: Layout) -> dict[str, int]:
+    """Where the columns that are read stand. Raises Malformed when those of the raw log are not there."""
     columns = [column.name for column in layout.tables[0].columns]
     if len(columns) == _WIDTH and columns[33] in RAW_TYPE:
         return dict(_PLACES)
@@ -140,14 +141,15 @@ def _order(
     stated = stated_order(context)
     if stated:
         return stated
-    stamps = [_stamp(cells, places) for _, cells in split]
+    stamps = [stamp_of(cells, places) for _, cells in split]
     order = proven_order([date for date, _ in stamps], stamps, layout.preamble_dates)
     if order is None and stamps:
         raise ambiguous(stamps[0][0])
     return order or "mdy"
 
 
-def _stamp(cells: Sequence[str], places: Mapping[str, int]) -> tuple[str, str]:
+def stamp_of(cells: Sequence[str], places: Mapping[str, int]) -> tuple[str, str]:
+    """Date and time of a row, as written."""
     at = places.get("Timestamp")
     if at is not None:
         date, _, time = cells[at].strip().rpartition(" ")
@@ -192,8 +194,8 @@ def _row(
         return cells[at].strip() if at is not None else ""
 
     try:
-        wall = dates.wall(*_stamp(cells, places))
-        kind = _kind(cell("Raw-Type"))
+        wall = dates.wall(*stamp_of(cells, places))
+        kind = kind_of(cell("Raw-Type"))
         values = Values(current_pairs(kind, pairs_of(cell("Raw-Values"))))
     except Malformed as why:
         findings.reject(line, why.message)
@@ -209,7 +211,7 @@ def _row(
         unit=models.unit,
         alarm=cell("Alarm"),
         raw_id=cell("Raw-ID"),
-        upload=_upload(upload),
+        upload=upload_of(upload),
         order=-int(seq[:12]) if is_placed else line,
         has_place=is_placed,
         index=int(index[:9]) if index.isascii() and index.isdigit() else None,
@@ -218,13 +220,15 @@ def _row(
     return row
 
 
-def _kind(text: str) -> str:
+def kind_of(text: str) -> str:
+    """Today's name of a row type. Raises Malformed for none."""
     if not text:
         raise Malformed("`Raw-Type` is empty")
     return TYPES.get(text, text)
 
 
-def _upload(text: str) -> UploadKey:
+def upload_of(text: str) -> UploadKey:
+    """What puts uploads in order."""
     if text.isascii() and text.isdigit():
         return (1, int(text[:18]), "")
     return (2 if text else 0, 0, text)

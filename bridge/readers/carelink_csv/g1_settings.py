@@ -121,10 +121,11 @@ PARTS = frozenset({
     "ChangeBolusWizardSetupConfig",
 })  # fmt: skip
 """Rows that only mean something as parts of a change."""
-_CHANGING = (
+CHANGING = (
     "ChangeActiveBasalProfilePattern", "ChangeBasalProfilePattern", "ChangeBolusWizardSetup",
     "ChangeMaxBolus", "ChangeMaxBasal",
 )  # fmt: skip
+"""Rows of which each changes a setting."""
 
 
 def is_settings_row(kind: str) -> bool:
@@ -144,7 +145,7 @@ class SettingsHistory:
         self._entries = self._children(rows)
         self._patterns: dict[int, Entries] = {}
         self._changes = sorted(
-            (row for row in rows if row.kind in _CHANGING), key=lambda row: (row.moment.time, row.upload, row.order)
+            (row for row in rows if row.kind in CHANGING), key=lambda row: (row.moment.time, row.upload, row.order)
         )
         self._pres = [row for row in rows if row.kind == "ChangeBasalProfilePatternPre"]
         self._first = min((row for row in rows), key=lambda row: row.moment.time, default=None)

@@ -91,7 +91,8 @@ def layout_of(lines: Sequence[str], context: Mapping[str, str]) -> Layout:
     delimiter, preamble = split_preamble(lines)
     reading = _Reading(delimiter, [[cell.strip() for cell in cells] for cells in preamble])
     for number, line in enumerate(lines[len(preamble) :], start=len(preamble) + 1):
-        _take(reading, number, line)
+        if line:
+            _take(reading, number, line)
     columns = {column.name for table in reading.tables for column in table.columns}
     is_first = lines[0].lstrip('" ').startswith(FIRST_LINE) or not columns.isdisjoint(RAW_TYPE)
     made = _first(reading) if is_first else _second(reading)

@@ -15,15 +15,20 @@ _SMALLER = "Export a shorter range from CareLink and import the parts one by one
 
 def lines_of(body: bytes) -> list[str]:
     """The lines of an export in any encoding met so far. Raises Malformed for other bytes and for too many."""
+    return text_of(body).split("\n")
+
+
+def text_of(body: bytes) -> str:
+    """The text of an export, its lines ended by line feeds alone. Raises Malformed as `lines_of`."""
     if len(body) > MOST_BYTES:
         raise Malformed("The file is larger than 25 MB.", next_step=_SMALLER)
     text = _decoded(body)
     if "\0" in text:
         raise Malformed("This is not a text file.", next_step="Choose the CSV file that CareLink exported.")
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if len(lines) > MOST_ROWS:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.count("\n") >= MOST_ROWS:
         raise Malformed("The file has more than a million rows.", next_step=_SMALLER)
-    return lines
+    return text
 
 
 def _decoded(body: bytes) -> str:
