@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test check bench soak chaos clean
 
 $(VENV)/.run: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,9 @@ check: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	GLUCOBRIDGE_PROOF=long $(BIN)/python -m pytest -m proof -s --timeout=7200 $(PYTEST_FLAGS)
+
+chaos: $(VENV)/.dev
+	GLUCOBRIDGE_CHAOS=1 GLUCOBRIDGE_PROOF=long $(BIN)/python -m pytest tests/chaos -s --timeout=21600 $(PYTEST_FLAGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

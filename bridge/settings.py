@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bridge.errors import SettingsInvalid
 
@@ -65,11 +65,20 @@ class UsbSettings(_Strict):
 class JournalSettings(_Strict):
     """Where the journal is: without `uri` a file in the data folder, else a MongoDB replica set.
 
-    `uri` may come from a file (`GLUCOBRIDGE__JOURNAL__URI_FILE`): it holds a password.
+    `uri` may come from a file (`GLUCOBRIDGE__JOURNAL__URI_FILE`): it holds a password. With the name of a `worker`
+    `run` is one of a fleet and serves up to `share` people.
     """
 
     uri: SecretStr | None = None
     database: str = Field(default="glucobridge", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+    worker: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    share: int = Field(default=500, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _shared(self) -> JournalSettings:
+        if self.worker is not None and self.uri is None:
+            raise ValueError("a worker needs `uri`, the MongoDB journal that the fleet shares")
+        return self
 
 
 class BleSettings(_Strict):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Collection
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.workplace import Workplace, opened_engine
+from bridge.cli.workplace import Workplace, open_vault, opened_engine, opened_sessions
 from bridge.errors import SettingsInvalid
 
 if TYPE_CHECKING:
+    from bridge.engine.engine import Engine
+    from bridge.engine.fleet import Check, Fleet
+    from bridge.journal.mongo.journal import MongoJournal
     from bridge.settings import Settings
 
 LOOK_S = 1.0
@@ -28,12 +33,20 @@ def register(app: typer.Typer) -> None:
 
 def run(context: typer.Context) -> None:
     """The service: read, mirror, answer on its port, until stopped."""
+    place: Workplace = context.obj
+    with _lock(place, place.settings()):
+        asyncio.run(_run(place))
+
+
+def _lock(place: Workplace, settings: Settings) -> AbstractContextManager[None]:
+    """The workers of a fleet share a folder; else it is this process's alone."""
+    if settings.journal.worker is not None:
+        from bridge.engine.fleet import shared_folder
+
+        return shared_folder(place.folder)
     from bridge.engine.lock import engine_lock
 
-    place: Workplace = context.obj
-    place.settings()
-    with engine_lock(place.folder, "run"):
-        asyncio.run(_run(place))
+    return engine_lock(place.folder, "run")
 
 
 async def _run(place: Workplace) -> None:
@@ -51,17 +64,71 @@ async def _serve(place: Workplace, stopped: asyncio.Event) -> None:
 
     settings = place.settings()
     configure(settings.log)
+    if settings.journal.worker is not None:
+        async with _opened_fleet(place, settings) as fleet:
+            await _until_first(fleet.run(), stopped.wait(), _changed(place, settings))
+        return
     async with opened_engine(place, settings) as engine, serving(engine, settings.service):
-        tasks = [asyncio.ensure_future(each) for each in (engine.run(), stopped.wait(), _changed(place, settings))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        await _until_first(engine.run(), stopped.wait(), _changed(place, settings))
+
+
+async def _until_first(*works: Awaitable[object]) -> None:
+    """Until one of them ends; then the others are cancelled, and an error of any is raised."""
+    tasks = [asyncio.ensure_future(each) for each in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
     for error in ended:
         if isinstance(error, Exception):
             raise error
+
+
+@asynccontextmanager
+async def _opened_fleet(place: Workplace, settings: Settings) -> AsyncIterator[Fleet]:
+    """One worker over the shared journal; the port answers for what it serves."""
+    from random import Random
+
+    from bridge.engine.clock import SystemClock
+    from bridge.engine.fleet import Fleet, engine_of, ledgers
+    from bridge.web.service import serving
+
+    clock, random = SystemClock(), Random()  # noqa: S311
+    async with _shared_journal(place, settings) as journal, opened_sessions(place, settings) as sessions:
+
+        @asynccontextmanager
+        async def engine(held: Collection[str], check: Check) -> AsyncIterator[Engine]:
+            built = engine_of(held, check, settings, journal, sessions.authorised, clock, random)
+            async with serving(built, settings.service):
+                yield built
+
+        yield Fleet(journal, settings.profiles.keys(), ledgers(settings), settings.journal.share, engine, clock)
+
+
+@asynccontextmanager
+async def _shared_journal(place: Workplace, settings: Settings) -> AsyncIterator[MongoJournal]:
+    from bridge.credentials import VaultSealer
+    from bridge.engine.clock import SystemClock
+    from bridge.journal import Retention
+    from bridge.journal.mongo import open_mongo_journal
+
+    uri = settings.journal.uri
+    if uri is None:
+        raise SettingsInvalid("A worker needs the journal that the fleet shares.", next_step="Set journal.uri.")
+    journal = await open_mongo_journal(
+        uri.get_secret_value(),
+        settings.journal.database,
+        clock=SystemClock(),
+        sealer=VaultSealer(open_vault(place)),
+        keep=Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days),
+        worker=settings.journal.worker,
+    )
+    try:
+        yield journal
+    finally:
+        await journal.close()
 
 
 async def _changed(place: Workplace, running: Settings) -> None:
@@ -98,7 +165,10 @@ def mirror(
     if not once:
         raise SettingsInvalid("`mirror` does one cycle.", next_step="Say `mirror --once`, or `run` for the service.")
     place: Workplace = context.obj
-    place.settings()
+    if place.settings().journal.worker is not None:
+        raise SettingsInvalid(
+            "A fleet serves these people.", next_step="Start `glucobridge run`: it does all cycles."
+        )
     with engine_lock(place.folder, "mirror --once"):
         code = asyncio.run(_mirror(place))
     raise typer.Exit(code)

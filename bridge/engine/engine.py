@@ -83,7 +83,10 @@ class Upload:
 
 
 class Engine:
-    """All profiles of one data folder. `journal`, sessions and plug-ins come from outside."""
+    """All profiles of one data folder. `journal`, sessions and plug-ins come from outside.
+
+    Not `alone` it serves a part of them beside others: its owner registers the ledgers and says what was written.
+    """
 
     def __init__(
         self,
@@ -96,6 +99,8 @@ class Engine:
         uploadings: Iterable[Uploading] = (),
         graces: Mapping[str, timedelta] = MappingProxyType({}),
         backfills: Iterable[Backfill] = (),
+        *,
+        alone: bool = True,
     ) -> None:
         self.journal, self._clock, self._random = journal, clock, random
         self.plugging = plugging(self.wake_reader) if plugging is not None else None
@@ -111,6 +116,7 @@ class Engine:
         self.backfills = list(backfills)
         self._supervisor = Supervisor(clock, self._crashed)
         self.crashes = 0
+        self._alone, self._ending = alone, False
         self._passes, self._rounds = asyncio.Semaphore(PASSES), asyncio.Semaphore(ROUNDS)
 
     def _poller(self, profile: str, reader: Reader) -> Poller:
@@ -128,7 +134,8 @@ class Engine:
 
     async def open(self) -> None:
         """Register the ledgers, hand back old leases, and note which ledgers are empty (a lost journal)."""
-        await self.journal.register(self.sinks)
+        if self._alone:
+            await self.journal.register(self.sinks)
         counts = {status.destination: status.counts for status in await self.journal.destinations()}
         for destination, sink in self.sinks.items():
             await sink.deliverer.open()
@@ -150,21 +157,35 @@ class Engine:
             self._supervisor.start(name, lambda u=upload: self._upload(u))  # type: ignore[misc]
         for backfill in self.backfills:
             self._supervisor.start(f"backfill {backfill.profile}", lambda b=backfill: self._backfill(b))  # type: ignore[misc]
-        self._supervisor.start("watch", self._watch)
+        if self._alone:
+            self._supervisor.start("watch", self._watch)
         if self.plugging is not None:
             self._supervisor.start("hot-plug", self.plugging.run)
         self._supervisor.start("housekeeping", self._housekeeping)
         try:
             await asyncio.Event().wait()
         finally:
+            self._ending = True  # a driver may swallow a loop's cancellation: it ends with its next turn
             await self._supervisor.stop()
-            for destination in self.sinks:
-                await self.journal.release(destination)
+            if self._alone:
+                for destination in self.sinks:
+                    await self.journal.release(destination)
+
+    async def drain(self, within_s: float) -> bool:
+        """Begin no more rounds, before `run` is cancelled; whether those under way ended in time."""
+        self._ending = True
+        try:
+            async with asyncio.timeout(within_s):
+                for _ in range(ROUNDS):
+                    await self._rounds.acquire()
+        except TimeoutError:
+            return False
+        return True
 
     async def _read(self, source: Source, index: int) -> None:
         await self._clock.sleep(self._random.uniform(0, SPREAD_S * index))
         await self._after_adoption(source.poller.profile)
-        while True:
+        while not self._ending:
             async with self._passes:
                 done = await source.poller.once()
             _log.info(
@@ -174,11 +195,11 @@ class Engine:
             await self._wait({source.wake}, source.poller.wait_s(done))
 
     async def _upload(self, upload: Upload) -> None:
-        while True:
+        while not self._ending:
             await self._wait({upload.wake}, await upload.uploading.step())
 
     async def _backfill(self, backfill: Backfill) -> None:
-        while True:
+        while not self._ending:
             await self._clock.sleep(BACKFILL_S)
             if await backfill.step():
                 for destination, sink in self.sinks.items():
@@ -198,6 +219,8 @@ class Engine:
         await self.adopt(destination, sink)
         while True:
             async with self._rounds:
+                if self._ending:
+                    return
                 done = await sink.deliverer.round()
             if done.leased:
                 self._report(destination, done)
@@ -224,7 +247,7 @@ class Engine:
     async def adopt(self, destination: Destination, sink: Sink) -> None:
         """With an empty ledger, look through the destination first; an outage is waited out."""
         failures = 0
-        while not sink.ready.is_set():
+        while not (sink.ready.is_set() or self._ending):
             found = await adopt_stored(self.journal, sink.adapter, destination, self._clock.now())
             sink.looked.set()
             if found:
@@ -248,13 +271,17 @@ class Engine:
     async def _watch(self) -> None:
         """Notice within a second what another process wrote (requeue, link), and wake what waits."""
         version = await self.journal.version()
-        while True:
+        while not self._ending:
             await self._clock.sleep(TICK_S)
             newer = await self.journal.version()
             if newer != version:
                 version = newer
-                self.call()
-                await self._hasten()
+                await self.told()
+
+    async def told(self, profiles: Collection[str] | None = None) -> None:
+        """Another process wrote, to these profiles only unless None: wake what waits there."""
+        self.call(profiles)
+        await self._hasten()
 
     async def _hasten(self) -> None:
         """Wake the sources whose next read somebody moved forward."""
@@ -275,19 +302,21 @@ class Engine:
             if (source.poller.profile, source.poller.reader.name) == (profile, reader):
                 source.wake.set()
 
-    def call(self) -> None:
-        """A person did something: whatever waits for them looks again now."""
-        for sink in self.sinks.values():
-            sink.called.set()
+    def call(self, profiles: Collection[str] | None = None) -> None:
+        """A person did something: whatever waits for them looks again now, of these profiles only unless None."""
+        for destination, sink in self.sinks.items():
+            if profiles is None or destination.profile in profiles:
+                sink.called.set()
         for upload in self.uploadings:
-            upload.wake.set()
+            if profiles is None or upload.uploading.profile in profiles:
+                upload.wake.set()
         for source in self.sources:
-            if source.poller.health.state in PERSON:
+            if source.poller.health.state in PERSON and (profiles is None or source.poller.profile in profiles):
                 source.wake.set()
 
     async def _housekeeping(self) -> None:
         since_reconcile = 0.0
-        while True:
+        while not self._ending:
             await self._clock.sleep(COMPACT_S)
             await self.journal.compact(self._clock.now())
             since_reconcile += COMPACT_S

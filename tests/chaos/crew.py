@@ -1,0 +1,128 @@
+"""The workers of a run, and what befalls them; the watch over whom they serve."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from tests.support.mongod import _DIES_WITH_PARENT, ReplicaSet
+
+ROOT = Path(__file__).parents[2]
+_END_S = 40.0
+
+
+@dataclass
+class Crew:
+    """`names` of the workers; a name may be there twice."""
+
+    plan: Path
+    names: Sequence[str]
+    workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start(self) -> None:
+        self.workers = [await self._started(name) for name in self.names]
+
+    async def _started(self, name: str) -> asyncio.subprocess.Process:
+        command = [*_DIES_WITH_PARENT, sys.executable, "-m", "tests.chaos.worker", str(self.plan), name]
+        return await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+
+    def require_alive(self) -> None:
+        ended = [worker.returncode for worker in self.workers if worker.returncode is not None]
+        assert not ended, f"workers ended by themselves: {ended}"
+
+    async def kill(self, number: int) -> None:
+        self.workers[number].kill()
+        await self.workers[number].wait()
+
+    async def restart(self, number: int) -> None:
+        self.workers[number] = await self._started(self.names[number])
+
+    async def pause(self, number: int, seconds: float) -> None:
+        """It notices nothing until it goes on where it was."""
+        self.workers[number].send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        self.workers[number].send_signal(signal.SIGCONT)
+
+    async def end(self) -> float:
+        """All are asked to end; how long it took them."""
+        begun = time.monotonic()
+        for worker in self.workers:
+            worker.terminate()
+        async with asyncio.timeout(_END_S):
+            codes = [await worker.wait() for worker in self.workers]
+        assert set(codes) <= {0, -signal.SIGTERM}, codes  # the second: it had not begun yet
+        return time.monotonic() - begun
+
+    async def destroy(self) -> None:
+        """Whatever is left of them goes."""
+        for worker in self.workers:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.wait()
+
+
+@dataclass
+class Attendance:
+    """When each person was last written for, and the longest anybody waited, seconds of this machine.
+
+    `writers`: whose writes were taken under each fencing token of a person. Two of them were owners at once.
+    """
+
+    seen: dict[str, float] = field(default_factory=dict)
+    longest_s: float = 0.0
+    handed_over: int = 0
+    tokens: dict[str, int] = field(default_factory=dict)
+    writers: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+
+    def told(self, profile: str, changed: Mapping[str, Any], now: float) -> None:
+        """One change of a profile's document, in the order of the journal."""
+        if "token" in changed:
+            self.handed_over += 1
+            self.tokens[profile] = changed["token"]
+        if "mark" in changed:
+            self.longest_s = max(self.longest_s, now - self.seen.get(profile, now))
+            self.seen[profile] = now
+            if (token := self.tokens.get(profile)) is not None:
+                self.writers.setdefault((profile, token), set()).add(changed["mark"].split()[0])
+
+    @property
+    def doubly_owned(self) -> list[str]:
+        return [f"{profile} token {token}" for (profile, token), names in self.writers.items() if len(names) > 1]
+
+
+@asynccontextmanager
+async def attended(servers: ReplicaSet, database: str) -> AsyncIterator[Attendance]:
+    """Follows the journal's changes until the end of the block."""
+    attendance, over = Attendance(), asyncio.Event()
+    async with pymongo.AsyncMongoClient[dict[str, Any]](servers.uri) as client:
+        watching = asyncio.create_task(_watch(client[database]["profiles"], attendance, over))
+        try:
+            yield attendance
+        finally:
+            over.set()
+            await watching
+
+
+async def _watch(profiles: Any, attendance: Attendance, over: asyncio.Event) -> None:
+    async with await profiles.watch(max_await_time_ms=500) as stream:
+        while not over.is_set():
+            change = await stream.try_next()
+            if change is not None and change["operationType"] == "update":
+                changed = change["updateDescription"]["updatedFields"]
+                attendance.told(change["documentKey"]["_id"], changed, time.monotonic())
+
+
+def step_down(servers: ReplicaSet) -> None:
+    """The primary gives up and another is elected."""
+    with pymongo.MongoClient[dict[str, Any]](servers.uri) as client, suppress(PyMongoError):
+        client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=5)
