@@ -21,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/chaos/" in item.nodeid and "GLUCOBRIDGE_CHAOS" not in os.environ:
             item.add_marker(under_fire)
-        if "mongo" in getattr(item, "fixturenames", ()) or "[mongo]" in item.name:
+        if "mongo" in getattr(item, "fixturenames", ()) or "mongo" in item.nodeid:
             item.add_marker(pytest.mark.xdist_group("mongo"))
