@@ -248,9 +248,9 @@ async def _sync(place: Workplace, chosen: set[tuple[str, str]]) -> bool:
         tasks: dict[str, Any] = {}
 
         def progress(what: str, done: int, total: int) -> None:
-            task = tasks.setdefault(what, None) or bar.add_task(what)
-            tasks[what] = task
-            bar.update(task, completed=done, total=total)
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
 
         async with opened_engine(place, settings, progress=progress) as engine:
             await engine.open()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.workplace import Workplace, open_vault
-from bridge.errors import SettingsInvalid
+from bridge.cli.workplace import Workplace, open_vault, opened_mongo
 
 if TYPE_CHECKING:
     from bridge.journal.migrate import Migrated
@@ -75,18 +74,11 @@ async def _migrate(place: Workplace) -> Migrated:
     from bridge.engine.clock import SystemClock
     from bridge.journal import open_journal
     from bridge.journal.migrate import migrate as copy
-    from bridge.journal.mongo import open_mongo_journal
 
-    settings, clock = place.settings(), SystemClock()
-    uri, sealer = settings.journal.uri, VaultSealer(open_vault(place))
-    if uri is None:
-        raise SettingsInvalid(
-            "The settings name no MongoDB.", next_step='Add `[journal]` with `uri = "mongodb://..."`, then migrate.'
-        )
-    source = await open_journal(place.journal_file, clock=clock, sealer=sealer)
-    target = await open_mongo_journal(uri.get_secret_value(), settings.journal.database, clock=clock, sealer=sealer)
-    try:
-        return await copy(source, target)
-    finally:
-        await target.close()
-        await source.close()
+    async with opened_mongo(place, place.settings()) as target:
+        sealer = VaultSealer(open_vault(place))
+        source = await open_journal(place.journal_file, clock=SystemClock(), sealer=sealer)
+        try:
+            return await copy(source, target)
+        finally:
+            await source.close()

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.workplace import Workplace, open_vault, opened_engine, opened_sessions
+from bridge.cli.workplace import Workplace, opened_engine, opened_mongo, opened_sessions
 from bridge.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from bridge.engine.engine import Engine
     from bridge.engine.fleet import Check, Fleet
-    from bridge.journal.mongo.journal import MongoJournal
     from bridge.settings import Settings
 
 LOOK_S = 1.0
@@ -96,7 +95,10 @@ async def _opened_fleet(place: Workplace, settings: Settings) -> AsyncIterator[F
     from bridge.web.service import serving
 
     clock, random = SystemClock(), Random()  # noqa: S311
-    async with _shared_journal(place, settings) as journal, opened_sessions(place, settings) as sessions:
+    async with (
+        opened_mongo(place, settings, worker=settings.journal.worker) as journal,
+        opened_sessions(place, settings) as sessions,
+    ):
 
         @asynccontextmanager
         async def engine(held: Collection[str], check: Check) -> AsyncIterator[Engine]:
@@ -105,30 +107,6 @@ async def _opened_fleet(place: Workplace, settings: Settings) -> AsyncIterator[F
                 yield built
 
         yield Fleet(journal, settings.profiles.keys(), ledgers(settings), settings.journal.share, engine, clock)
-
-
-@asynccontextmanager
-async def _shared_journal(place: Workplace, settings: Settings) -> AsyncIterator[MongoJournal]:
-    from bridge.credentials import VaultSealer
-    from bridge.engine.clock import SystemClock
-    from bridge.journal import Retention
-    from bridge.journal.mongo import open_mongo_journal
-
-    uri = settings.journal.uri
-    if uri is None:
-        raise SettingsInvalid("A worker needs the journal that the fleet shares.", next_step="Set journal.uri.")
-    journal = await open_mongo_journal(
-        uri.get_secret_value(),
-        settings.journal.database,
-        clock=SystemClock(),
-        sealer=VaultSealer(open_vault(place)),
-        keep=Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days),
-        worker=settings.journal.worker,
-    )
-    try:
-        yield journal
-    finally:
-        await journal.close()
 
 
 async def _changed(place: Workplace, running: Settings) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bridge.contracts import BleRadio, Journal, Progress, UsbBus
     from bridge.credentials import Sessions, Vault
     from bridge.engine.engine import Engine
+    from bridge.journal import Retention
+    from bridge.journal.mongo.journal import MongoJournal
     from bridge.settings import Settings
 
 SETTINGS, JOURNAL = "glucobridge.toml", "journal.db"
@@ -106,27 +108,52 @@ async def opened_sessions(place: Workplace, settings: Settings) -> AsyncIterator
 
 @asynccontextmanager
 async def opened_journal(place: Workplace, settings: Settings, *, read_only: bool = False) -> AsyncIterator[Journal]:
-    """The journal, closed at the end."""
+    """The journal that the settings name, closed at the end."""
+    if settings.journal.uri is not None:
+        async with opened_mongo(place, settings, read_only=read_only) as shared:
+            yield shared
+        return
     from bridge.credentials import VaultSealer
     from bridge.engine.clock import SystemClock
-    from bridge.journal import Retention, open_journal
-    from bridge.journal.mongo import open_mongo_journal
+    from bridge.journal import open_journal
 
-    keep = Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days)
-    clock, sealer, uri = SystemClock(), VaultSealer(open_vault(place)), settings.journal.uri
-    if uri is None:
-        journal: Journal = await open_journal(
-            place.journal_file, clock=clock, sealer=sealer, read_only=read_only, keep=keep
-        )
-    else:
-        journal = await open_mongo_journal(
-            uri.get_secret_value(), settings.journal.database, clock=clock, sealer=sealer, read_only=read_only,
-            keep=keep,
-        )  # fmt: skip
+    sealer, keep = VaultSealer(open_vault(place)), _retention(settings)
+    journal = await open_journal(
+        place.journal_file, clock=SystemClock(), sealer=sealer, read_only=read_only, keep=keep
+    )
     try:
         yield journal
     finally:
         await journal.close()
+
+
+@asynccontextmanager
+async def opened_mongo(
+    place: Workplace, settings: Settings, *, read_only: bool = False, worker: str | None = None
+) -> AsyncIterator[MongoJournal]:
+    """The journal in MongoDB, closed at the end. Raises SettingsInvalid where the settings name none."""
+    from bridge.credentials import VaultSealer
+    from bridge.engine.clock import SystemClock
+    from bridge.journal.mongo import open_mongo_journal
+
+    if settings.journal.uri is None:
+        raise SettingsInvalid(
+            "The settings name no MongoDB.", next_step='Add `[journal]` with `uri = "mongodb://..."`.'
+        )
+    journal = await open_mongo_journal(
+        settings.journal.uri.get_secret_value(), settings.journal.database, clock=SystemClock(),
+        sealer=VaultSealer(open_vault(place)), read_only=read_only, keep=_retention(settings), worker=worker,
+    )  # fmt: skip
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def _retention(settings: Settings) -> Retention:
+    from bridge.journal import Retention
+
+    return Retention(answer_days=settings.retention.answers_days, device_days=settings.retention.devices_days)
 
 
 @asynccontextmanager

@@ -12,12 +12,12 @@ from bridge.contracts import Adapter, BleRadio, Clock, Destination, Journal, Pro
 from bridge.contracts.setup import silent
 from bridge.engine.backfill import Backfill
 from bridge.engine.bindings import Bindings
-from bridge.engine.importing import EXPORT, Importer
+from bridge.engine.importing import CLOUD, EXPORT, Importer
 from bridge.engine.plugging import Plugging, Wake
 from bridge.engine.registry import adapter_class, checked, device_plugins, reader_class
 from bridge.engine.schedule import Schedule
 from bridge.engine.uploading import Uploading, Uploads
-from bridge.engine.ways import CLOUD, PUSHING, devices_of, export_job, way
+from bridge.engine.ways import PUSHING, devices_of, export_job, way
 from bridge.errors import SettingsInvalid
 from bridge.settings import PlugInSettings, ProfileSettings, Settings
 

@@ -16,6 +16,7 @@ from bridge.engine.adoption import adopt_stored
 from bridge.engine.backfill import Backfill
 from bridge.engine.backoff import jittered
 from bridge.engine.deliverer import Deliverer, Phase, Round
+from bridge.engine.importing import CLOUD, EXPORT
 from bridge.engine.plugging import Plugging, Wake
 from bridge.engine.poller import Poller
 from bridge.engine.reconcile import reconcile
@@ -29,7 +30,7 @@ TICK_S = 1.0
 RECONCILE_S = 24 * 3600.0
 COMPACT_S = 3600.0
 BACKFILL_S = 600.0
-UPLOADED_BY_NATURE = frozenset({"carelink-cloud", "carelink-csv"})
+UPLOADED_BY_NATURE = frozenset({CLOUD, EXPORT})
 PASSES, ROUNDS = 8, 8
 """So many at one time: what a pass or a round holds in memory bounds the process, not the number of people."""
 SPREAD_S = 0.02

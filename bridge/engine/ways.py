@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bridge.contracts import DeviceRef, Memory, Session, Setup, Transport, Verifier
 from bridge.engine.backfill import Exports
 from bridge.engine.bindings import Bindings
+from bridge.engine.importing import CLOUD
 from bridge.engine.registry import reader_class
 from bridge.errors import SettingsInvalid
 from bridge.model import Capture, Record
@@ -20,7 +21,6 @@ from bridge.settings import PlugInSettings, ProfileSettings, UploadSettings
 
 PUSHING = frozenset({"http", "vendor"})
 """Transports that send: their devices' records wait for the verified upload."""
-CLOUD = "carelink-cloud"
 _READ_BACK = ("region", "account_id", "base_url")
 """Keys of the upload table that say where CareLink is read back."""
 

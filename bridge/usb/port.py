@@ -6,7 +6,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from bridge.errors import BridgeError, DeviceUnreachable, Forbidden, Transient
 
@@ -84,11 +84,6 @@ def named(error: Any) -> BridgeError:
         case errno.ETIMEDOUT:
             return Transient("The USB device did not take the data in time.", state="usb_stalled", next_step=_REPLUG)
     return Transient(f"The USB device failed ({error.strerror}).", state="usb_stalled", next_step=_REPLUG)
-
-
-def refuse(error: Any) -> NoReturn:
-    """Raise pyusb's error as one of ours."""
-    raise named(error) from None
 
 
 def _ms(seconds: float) -> int:
