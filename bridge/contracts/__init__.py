@@ -47,6 +47,7 @@ from bridge.contracts.transport import (
     Capabilities,
     DeviceRef,
     Level,
+    Moment,
     Sent,
     Snapshot,
     Transport,
@@ -59,6 +60,7 @@ from bridge.contracts.transport import (
     Verification,
     Verifier,
 )
+from bridge.contracts.vault import CredentialStore, Sealed, Turn
 
 __all__ = [
     "Adapter",
@@ -71,6 +73,7 @@ __all__ = [
     "Capabilities",
     "Clock",
     "Credential",
+    "CredentialStore",
     "Decoded",
     "DeliveryState",
     "Desired",
@@ -92,6 +95,7 @@ __all__ = [
     "Level",
     "Linking",
     "Memory",
+    "Moment",
     "OAuthToken",
     "Outcome",
     "Permit",
@@ -101,6 +105,7 @@ __all__ = [
     "Reader",
     "ReaderStatus",
     "Recognised",
+    "Sealed",
     "Sealer",
     "Sent",
     "Session",
@@ -116,6 +121,7 @@ __all__ = [
     "Transport",
     "TransportResult",
     "Trigger",
+    "Turn",
     "TypeCheck",
     "UploadRecord",
     "UploadRequest",

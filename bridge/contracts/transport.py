@@ -98,6 +98,8 @@ class TransportResult:
     detail: str = ""
     ended_at: datetime | None = None
     """When it ended; the queue notes it."""
+    retry_after_s: float = 0.0
+    """The other side asks for at least this patience before the next try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +121,21 @@ class Verification:
     checked_at: datetime
     per_type: Mapping[str, TypeCheck] = field(default_factory=dict)
     evidence: Sequence[str] = ()
+    warns_only: bool = False
+    """PARTIAL, but what is missing are events that an export may leave out: no reason to upload again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state that an upload entered, and when."""
+
+    at: datetime
+    state: UploadState
 
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
-    """An upload as the journal keeps it."""
+    """An upload as the journal keeps it; the timeline only grows."""
 
     request: UploadRequest
     state: UploadState
@@ -132,6 +144,15 @@ class UploadRecord:
     transport: TransportResult | None = None
     verification: Verification | None = None
     changed_at: datetime | None = None
+    timeline: Sequence[Moment] = ()
+
+    @property
+    def is_read_back(self) -> bool:
+        """Whether read-back showed what counts."""
+        found = self.verification
+        return self.state is UploadState.VERIFIED or (
+            self.state is UploadState.PARTIAL and found is not None and found.warns_only
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +169,11 @@ class Capabilities:
 class Verifier(Protocol):
     """Reads back what CareLink has. What cannot be asked is evidence of nothing, never an error."""
 
-    async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
-        """The highest level that the evidence reaches for this upload."""
+    async def verify(
+        self, upload: UploadRecord, snapshot: Snapshot, compared_at: datetime | None = None
+    ) -> Verification:
+        """The highest level that the evidence reaches for this upload. `compared_at`: when this account's records
+        were last compared one by one; that is a dear question and is asked seldom."""
         ...
 
     async def examine(self, device: DeviceRef, window: Interval, records: Iterable[Record]) -> Verification:

@@ -25,15 +25,14 @@ from bridge.contracts import (
 )
 from bridge.engine.schedule import CONNECT, Schedule
 from bridge.model import Capture, iso_ms
-from bridge.uploader import queue
+from bridge.uploader import history, queue
 
 IDLE_S = 60.0
 """The queue is looked at this often even when nobody wakes it."""
 LONGEST = timedelta(days=14)
 """How far back an upload reaches at most, the first one of a device too."""
-PAUSED = frozenset({UploadState.MISMATCH, UploadState.NEEDS_USER})
-"""After these only a person starts the next upload."""
-_DONE = frozenset({UploadState.VERIFIED})
+DEBOUNCE_S = 10.0
+"""A device that was plugged in is left alone for this long: contacts bounce, and readers go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Uploading:
 
     def __init__(self, journal: Journal, uploads: Uploads, clock: Clock) -> None:
         self._journal, self._uploads, self._clock = journal, uploads, clock
-        self._connected = False
+        self._plugged_in_at: datetime | None = None
 
     @property
     def profile(self) -> str:
@@ -66,17 +65,15 @@ class Uploading:
         return self._uploads.devices
 
     def connected(self) -> None:
-        """A device was plugged in: with the schedule `connect` the next step uploads."""
-        self._connected = self._uploads.schedule.preset == CONNECT
+        """A device was plugged in: with the schedule `connect` it is uploaded ten seconds later."""
+        if self._uploads.schedule.preset == CONNECT:
+            self._plugged_in_at = self._clock.now()
 
     async def step(self) -> float:
         """Ask for what the schedule wants, move on what is due; seconds until there is something to do again."""
-        connected, self._connected = self._connected, False
-        for device in self._uploads.devices:
-            if connected:
-                await self.ask(device, Trigger.CONNECTED)
-            await self._by_schedule(device)
-        now, waits = self._clock.now(), [IDLE_S]
+        waits = [IDLE_S, *await self._by_plug()]
+        await self._by_schedule()
+        now = self._clock.now()
         for upload in await self._journal.uploads(self._uploads.profile, queue.OPEN):
             if queue.over(upload):
                 continue
@@ -87,6 +84,10 @@ class Uploading:
             if moved.not_before is not None:
                 waits.append((moved.not_before - self._clock.now()).total_seconds())
         return max(0.0, min(waits))
+
+    async def needs_person(self) -> Sequence[str]:
+        """What only a person can mend, a sentence a device."""
+        return history.needs_person(await self._history(), self._uploads.devices)
 
     async def open(self) -> bool:
         """Whether anything is still under way."""
@@ -112,34 +113,49 @@ class Uploading:
         request = await self._request(device, trigger, now)
         waiting = await self._journal.uploads(self._uploads.profile, queue.OPEN)
         known = queue.running_for([each for each in waiting if not queue.over(each)], request)
-        upload = (
-            queue.joined(known, request, now) if known else UploadRecord(request, UploadState.QUEUED, changed_at=now)
-        )
+        upload = queue.joined(known, request, now) if known else queue.asked(request, now)
         await self._journal.note_upload(upload)
         return upload
 
     async def _request(self, device: DeviceRef, trigger: Trigger, now: datetime) -> UploadRequest:
-        start = await self._verified_until(device)
+        start = history.read_back_until(history.of_device(await self._history(), device))
         window = Interval(now - LONGEST if start is None else max(now - LONGEST, start - queue.OVERLAP), now)
         name = sha256(f"{self._uploads.profile}|{device.serial}|{iso_ms(now)}".encode()).hexdigest()[:16]
         return UploadRequest(name, self._uploads.profile, device, trigger, window, now)
 
-    async def _verified_until(self, device: DeviceRef) -> datetime | None:
-        verified = await self._history(device, _DONE)
-        return max((each.request.window.end for each in verified), default=None)
+    async def _history(self) -> Sequence[UploadRecord]:
+        return await self._journal.uploads(self._uploads.profile)
 
-    async def _history(self, device: DeviceRef, states: frozenset[UploadState] = frozenset()) -> list[UploadRecord]:
-        known = await self._journal.uploads(self._uploads.profile, states)
-        return [each for each in known if each.request.device.serial == device.serial]
+    @property
+    def floor(self) -> timedelta:
+        """The transport's own distance between two uploads by themselves, whatever the schedule says."""
+        return timedelta(seconds=self._uploads.transport.capabilities.min_interval_s)
 
-    async def _by_schedule(self, device: DeviceRef) -> None:
-        history = await self._history(device)
-        if history and history[0].state in PAUSED:
-            return
-        last = max((each.request.asked_at for each in history), default=None)
-        due = self._uploads.schedule.next_run(last, self._clock.now(), self._uploads.zone)
-        if due is not None and due <= self._clock.now():
-            await self.ask(device, Trigger.SCHEDULE)
+    async def _by_plug(self) -> list[float]:
+        """Ask for what was plugged in, once the contacts are quiet; seconds until then."""
+        if self._plugged_in_at is None:
+            return []
+        now = self._clock.now()
+        if (left_s := DEBOUNCE_S - (now - self._plugged_in_at).total_seconds()) > 0:
+            return [left_s]
+        self._plugged_in_at, known = None, await self._history()
+        for device in self._uploads.devices:
+            if history.may_follow_plug(history.of_device(known, device), now, self.floor):
+                await self.ask(device, Trigger.CONNECTED)
+        return []
+
+    async def _by_schedule(self) -> None:
+        known, devices = await self._history(), self._uploads.devices
+        for device in devices:
+            if not history.paused(known, devices, device) and self._due(history.of_device(known, device)):
+                await self.ask(device, Trigger.SCHEDULE)
+
+    def _due(self, known: Sequence[UploadRecord]) -> bool:
+        last, now = history.asked_last(known), self._clock.now()
+        if last is not None and now - last < self.floor:
+            return False
+        due = self._uploads.schedule.next_run(last, now, self._uploads.zone)
+        return due is not None and due <= now
 
     # --- moving on ---
 
@@ -160,13 +176,15 @@ class Uploading:
         return await self._uploads.transport.upload(upload.request, replace(snapshot, captures=captures))
 
     async def _look(self, upload: UploadRecord) -> UploadRecord:
-        found = await self._uploads.verifier.verify(upload, await self._snapshot(upload.request))
+        snapshot = await self._snapshot(upload.request)
+        compared_at = history.compared_at(await self._history())
+        found = await self._uploads.verifier.verify(upload, snapshot, compared_at)
         patient = not self._uploads.transport.capabilities.can_push
         looked = queue.looked(
             upload, replace(found, checked_at=self._clock.now()), self._clock.now(), patient=patient
         )
         await self._journal.note_upload(looked)
-        if looked.state is UploadState.VERIFIED:
+        if looked.is_read_back:
             await self._journal.unhold(self._uploads.profile, upload.request.window)
         return looked
 

@@ -21,7 +21,7 @@ from bridge.settings import PlugInSettings, ProfileSettings, UploadSettings
 
 PUSHING = frozenset({"http", "vendor"})
 """Transports that send: their devices' records wait for the verified upload."""
-_READ_BACK = ("region", "account_id", "base_url")
+_READ_BACK = ("region", "account_id", "username", "base_url")
 """Keys of the upload table that say where CareLink is read back."""
 
 
@@ -77,8 +77,12 @@ def _credential(person: ProfileSettings, table: UploadSettings) -> str:
 def _read_back(person: ProfileSettings, table: UploadSettings) -> Mapping[str, Any]:
     cloud = person.readers.get(CLOUD)
     own = {key: value for key, value in table.own.items() if key in _READ_BACK}
-    region = cloud.own.get("region") if cloud else None
-    return {"region": region, **own} if region else own
+    if cloud is None:
+        return own
+    known = {"region": cloud.own.get("region")}
+    if table.credential in {None, cloud.credential}:
+        known["username"] = cloud.own.get("username")
+    return {key: value for key, value in {**known, **own}.items() if value}
 
 
 def _reserved(setup: Setup) -> Callable[[DeviceRef], AbstractAsyncContextManager[object]]:

@@ -20,10 +20,11 @@ _COMPARED = 6
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose record was read back, by its id, and whether it is a patient's own."""
+    """Whose record was read back, by its id and user name (empty: not told), and whether it is a patient's own."""
 
     id: str
     is_patient: bool
+    username: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class Evidence:
 class Asked:
     """What is to be proven: that the server has these local records of the device.
 
-    `since` is when the upload began by our clock; `account_id` the account's id on record (empty: none);
-    `elsewhere` the serials that belong to other people's accounts.
+    `since` is when the upload began by our clock; `account_id` and `username` the account's on record
+    (empty: none); `elsewhere` the serials that belong to other people's accounts.
     """
 
     device: DeviceRef
@@ -67,6 +68,7 @@ class Asked:
     since: datetime
     local: Sequence[Record]
     account_id: str = ""
+    username: str = ""
     elsewhere: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -92,8 +94,11 @@ def account_of(document: Any) -> Account | None:
     if not isinstance(document, dict):
         return None
     named = [str(document[key]) for key in ("id", "accountId") if document.get(key) not in (None, "")]
-    role = document.get("role")
-    return Account(named[0], isinstance(role, str) and "CARE_PARTNER" not in role) if named else None
+    role, username = document.get("role"), document.get("username")
+    if not named:
+        return None
+    is_patient = isinstance(role, str) and "CARE_PARTNER" not in role
+    return Account(named[0], is_patient, username.strip() if isinstance(username, str) else "")
 
 
 def listed(document: Any) -> list[Listed] | None:

@@ -100,7 +100,7 @@ class HttpTransport:
         try:
             return await self._tried(job)
         except Transient as error:
-            return TransportResult(Sent.FAILED, job.remote_id, str(error))
+            return TransportResult(Sent.FAILED, job.remote_id, str(error), retry_after_s=_asked_s(error))
         except (Unauthorised, Forbidden) as error:
             return TransportResult(Sent.NEEDS_USER, job.remote_id, str(error))
         except (Refused, Incompatible, Moved, NotAllowed) as error:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from bridge.contracts import (
     Level,
+    Moment,
     Sent,
     TransportResult,
     Trigger,
@@ -47,6 +49,11 @@ _SHOWN = {
 }
 
 
+def asked(request: UploadRequest, now: datetime) -> UploadRecord:
+    """A new upload."""
+    return _entered(UploadRecord(request, UploadState.QUEUED), UploadState.QUEUED, now)
+
+
 def running_for(open_uploads: Iterable[UploadRecord], request: UploadRequest) -> UploadRecord | None:
     """The upload that a new request joins: one flight per person and device."""
     for upload in open_uploads:
@@ -69,7 +76,7 @@ def joined(upload: UploadRecord, request: UploadRequest, now: datetime) -> Uploa
 
 def begun(upload: UploadRecord, now: datetime) -> UploadRecord:
     """The transport starts, or starts again after the process died."""
-    return replace(upload, state=UploadState.RUNNING, attempts=upload.attempts + 1, not_before=None, changed_at=now)
+    return _entered(upload, UploadState.RUNNING, now, attempts=upload.attempts + 1, not_before=None)
 
 
 def transported(upload: UploadRecord, result: TransportResult, now: datetime) -> UploadRecord:
@@ -79,8 +86,9 @@ def transported(upload: UploadRecord, result: TransportResult, now: datetime) ->
     if state is UploadState.TRANSPORT_OK:
         wait = now + timedelta(seconds=LOOKS_S[0])
     elif result.state is Sent.FAILED and upload.attempts < TRIES:
-        wait = now + min(_CEILING, _BASE * 2 ** (upload.attempts - 1))
-    return replace(upload, state=state, transport=replace(result, ended_at=now), not_before=wait, changed_at=now)
+        patience = min(_CEILING, _BASE * 2 ** (upload.attempts - 1))
+        wait = now + max(patience, timedelta(seconds=result.retry_after_s))
+    return _entered(upload, state, now, transport=replace(result, ended_at=now), not_before=wait)
 
 
 def looked(upload: UploadRecord, found: Verification, now: datetime, *, patient: bool) -> UploadRecord:
@@ -88,9 +96,16 @@ def looked(upload: UploadRecord, found: Verification, now: datetime, *, patient:
     ended = upload.transport.ended_at if upload.transport is not None else None
     again = _next_look(now, ended or now, patient=patient)
     if found.level is Level.UNVERIFIED and again is not None:
-        return replace(upload, state=UploadState.VERIFYING, verification=found, not_before=again, changed_at=now)
+        return _entered(upload, UploadState.VERIFYING, now, verification=found, not_before=again)
     state = _SHOWN.get(found.level, UploadState.VERIFIED)
-    return replace(upload, state=state, verification=found, not_before=None, changed_at=now)
+    return _entered(upload, state, now, verification=found, not_before=None)
+
+
+def _entered(upload: UploadRecord, state: UploadState, now: datetime, **changes: Any) -> UploadRecord:
+    """The next state, and a line in the timeline where it is another one."""
+    same = bool(upload.timeline) and upload.timeline[-1].state is state
+    timeline = upload.timeline if same else (*upload.timeline, Moment(now, state))
+    return replace(upload, state=state, changed_at=now, timeline=timeline, **changes)
 
 
 def _next_look(now: datetime, sent_at: datetime, *, patient: bool) -> datetime | None:

@@ -11,7 +11,7 @@ from bridge.contracts import Clock, Interval, Session
 from bridge.errors import Malformed
 from bridge.model.records import Record
 from bridge.uploader.calls import Calls
-from bridge.uploader.evidence import Evidence, account_of, calendar_of, listed, span_of
+from bridge.uploader.evidence import Account, Evidence, account_of, calendar_of, listed, span_of
 from bridge.uploader.places import name_of
 from bridge.uploader.verdict import CARELINK
 
@@ -49,12 +49,13 @@ class CareLinkReadBack:
     def __init__(self, session: Session, base_url: str, clock: Clock, zone: tzinfo, decode: DecodeCsv) -> None:
         self._session, self._base, self._clock, self._zone, self._decode = session, base_url, clock, zone, decode
         self._report_id = ""
+        self._usernames: dict[str, str] = {}
 
     async def look(self) -> Evidence:
         """Account, recent uploads, covered range."""
         calls = Calls(self._session, self._base, self._clock)
         me = await calls.document("the account", "GET", "/patient/users/me")
-        account = account_of(me)
+        account = await self._named(calls, account_of(me))
         if account is not None and not account.is_patient:
             calls.notes.append("A care partner's account cannot read uploads back; the patient's own can.")
             return Evidence(CARELINK, account, notes=calls.notes)
@@ -80,6 +81,17 @@ class CareLinkReadBack:
         if not self._report_id:
             self._report_id = _patient_id(await calls.document("the account", "GET", "/patient/users/me"))
         return await self._csv(calls, first, last), calls.notes
+
+    async def _named(self, calls: Calls, account: Account | None) -> Account | None:
+        """With its user name: a patient's own account tells it on its profile page only. Nothing else of that page
+        is taken up."""
+        if account is None or account.username:
+            return account
+        if account.id not in self._usernames:
+            profile = await calls.document("the account's user name", "GET", "/patient/users/me/profile")
+            if isinstance(profile, dict):
+                self._usernames[account.id] = str(profile.get("username") or "").strip()
+        return replace(account, username=self._usernames.get(account.id, ""))
 
     # --- the export job ---
 

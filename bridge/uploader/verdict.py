@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from bridge.contracts import Interval, Level, TypeCheck, Verification
 from bridge.model.records import Record
 from bridge.uploader.comparing import BASAL_GAP, SENSOR_GAP, WARNINGS, Comparison, compare
-from bridge.uploader.evidence import Asked, Evidence, Listed, plain_serial, same_device
+from bridge.uploader.evidence import Account, Asked, Evidence, Listed, plain_serial, same_device
 from bridge.uploader.kinds import wire_name
 from bridge.uploader.matching import holes
 
@@ -36,6 +36,11 @@ class _Findings:
     evidence: list[str] = field(default_factory=list)
     per_type: Mapping[str, TypeCheck] = field(default_factory=dict)
 
+    @property
+    def lacking(self) -> set[str]:
+        """Types of which something is missing."""
+        return {name for name, check in self.per_type.items() if check.missing}
+
     def reach(self, level: Level, text: str) -> None:
         """A step has passed."""
         self.evidence.append(text)
@@ -51,12 +56,13 @@ def judge(asked: Asked, evidence: Evidence, now: datetime) -> Verification:
     _seen(found, asked, evidence)
     _covered(found, asked, evidence)
     _calendar(found, asked, evidence)
-    lacking = _records(found, evidence.where, compared)
+    _records(found, evidence.where, compared)
     found.evidence += evidence.notes
-    level = Level.MISMATCH if against else Level.PARTIAL if lacking else found.level
+    level = Level.MISMATCH if against else Level.PARTIAL if found.lacking else found.level
     if level is Level.UNVERIFIED and evidence.where == CARELINK and _feed_is_fresh(asked.local, now):
         found.evidence.append("CareLink's feed is fresh, an upload of the history is not confirmed.")
-    return Verification(level, now, found.per_type, (*against, *found.evidence))
+    warns = level is Level.PARTIAL and found.lacking <= WARNINGS
+    return Verification(level, now, found.per_type, (*against, *found.evidence), warns)
 
 
 # --- contradictions --------------------------------------------------------------------------------
@@ -64,8 +70,7 @@ def judge(asked: Asked, evidence: Evidence, now: datetime) -> Verification:
 
 def _contradictions(asked: Asked, evidence: Evidence, compared: Comparison | None) -> Iterator[str]:
     """What shows that the wrong record was read or written."""
-    known = evidence.account
-    if asked.account_id and known is not None and asked.account_id != known.id:
+    if _is_another(asked, evidence.account):
         yield f"Another account: {evidence.where} answered for an account that is not the one on record here."
     if any(_is_one_device(asked.device.serial, serial) for serial in asked.elsewhere):
         yield f"The device {_short(asked.device.serial)} belongs to another person's account."
@@ -77,6 +82,14 @@ def _contradictions(asked: Asked, evidence: Evidence, compared: Comparison | Non
         count = sum(map(len, compared.differing.values()))
         text = f"Other values: {count} of {compared.paired} records that meet by time differ"
         yield f"{text} ({', '.join(sorted(compared.differing))}); these are not this person's readings."
+
+
+def _is_another(asked: Asked, known: Account | None) -> bool:
+    """Whether the account that answered is not the one on record; what neither side names is not compared."""
+    if known is None:
+        return False
+    names = ((asked.account_id, known.id), (asked.username, known.username))
+    return any(ours and theirs and ours.lower() != theirs.lower() for ours, theirs in names)
 
 
 def _is_one_device(one: str, other: str) -> bool:
@@ -173,20 +186,18 @@ def _uncovered(times: Sequence[datetime], spans: Iterable[Interval], limit: time
             yield Interval(start, end)
 
 
-def _records(found: _Findings, where: str, compared: Comparison | None) -> bool:
-    """Step 4: the records themselves. Returns whether some are lacking."""
+def _records(found: _Findings, where: str, compared: Comparison | None) -> None:
+    """Step 4: the records themselves."""
     if compared is None:
-        return False
+        return
     found.per_type = compared.checks
     for name, check in compared.checks.items():
         found.evidence.append(_line(name, check, compared))
     if compared.left_out:
         counts = ", ".join(f"{count} {name}" for name, count in compared.left_out.items())
         found.evidence.append(f"Not compared: {counts}.")
-    lacking = any(check.missing for check in compared.checks.values())
-    if compared.checks and not lacking:
+    if compared.checks and not found.lacking:
         _complete(found, where, compared)
-    return lacking
 
 
 def _complete(found: _Findings, where: str, compared: Comparison) -> None:

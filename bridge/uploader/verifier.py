@@ -31,6 +31,8 @@ class ReadBackSettings(BaseModel):
     region: Region
     account_id: str = Field(default="", max_length=64)
     """The account's id on record; another one answering is a mismatch. Empty: not compared."""
+    username: str = Field(default="", max_length=200)
+    """The same for its user name."""
     base_url: str | None = None
     """CareLink's own address by region when left out; else one on this machine."""
 
@@ -52,16 +54,17 @@ class ReadBackSettings(BaseModel):
 class CareLinkVerifier:
     """Verifies uploads of one account; a `bridge.contracts.Verifier`.
 
-    Made by `of_carelink` or `of_clu1`. `account_id`: the id that must answer (empty: any); `elsewhere`: serials of
-    other people's devices; `last_export`: when the account's last export was asked for, by this process.
+    Made by `of_carelink` or `of_clu1`. `account_id`, `username`: of the account that must answer (empty: any);
+    `elsewhere`: serials of other people's devices.
     """
 
     Settings: ClassVar[type[BaseModel]] = ReadBackSettings
 
-    def __init__(self, read_back: ReadBack, setup: Setup, account_id: str = "") -> None:
-        self._read_back, self._clock, self._account_id = read_back, setup.clock, account_id
+    def __init__(self, read_back: ReadBack, setup: Setup, account_id: str = "", username: str = "") -> None:
+        self._read_back, self._clock = read_back, setup.clock
+        self._account_id, self._username = account_id, username
         self._elsewhere = frozenset(setup.bound_elsewhere)
-        self.last_export: datetime | None = None
+        self._last_export: datetime | None = None
         self._looked_closer: set[str] = set()
 
     @classmethod
@@ -72,7 +75,7 @@ class CareLinkVerifier:
             raise Unauthorised("Reading back needs a credential.", next_step="Link CareLink.", state="not_linked")
         zone = ZoneInfo(setup.timezone or "UTC")
         read_back = CareLinkReadBack(setup.session, settings.url, setup.clock, zone, decode)
-        return cls(read_back, setup, settings.account_id)
+        return cls(read_back, setup, settings.account_id, settings.username)
 
     @classmethod
     def of_clu1(cls, setup: Setup) -> CareLinkVerifier:
@@ -82,10 +85,13 @@ class CareLinkVerifier:
             raise Unauthorised("Reading back needs a credential.", next_step="Link the server.", state="not_linked")
         return cls(Clu1ReadBack(setup.session, settings.upload_base_url, setup.clock), setup)
 
-    async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
+    async def verify(
+        self, upload: UploadRecord, snapshot: Snapshot, compared_at: datetime | None = None
+    ) -> Verification:
         """The highest level that the evidence reaches for this upload. The export is asked for once an upload and
         every six hours at most, and only when the server has come so far."""
         request = upload.request
+        self._last_export = max(filter(None, (compared_at, self._last_export)), default=None)
         since = min(request.asked_at, request.window.end)
         asked = self._asked(request.device, request.window, since, snapshot.records)
         seen = await self._read_back.look()
@@ -102,23 +108,18 @@ class CareLinkVerifier:
         found = judge(asked, seen, self._clock.now())
         return found if found.level is Level.MISMATCH else await self._closer(asked, seen)
 
-    async def account_id(self) -> str:
-        """The id of the account that answers now, to be put on record when it is linked; empty when none does."""
-        account = (await self._read_back.look()).account
-        return "" if account is None else account.id
-
     def _asked(self, device: DeviceRef, window: Interval, since: datetime, records: Sequence[Record]) -> Asked:
-        return Asked(device, window, since, records, self._account_id, self._elsewhere)
+        return Asked(device, window, since, records, self._account_id, self._username, self._elsewhere)
 
     def _may_look_closer(self, request_id: str, level: Level, seen: Evidence) -> bool:
         """A foreign account's records are not fetched; nor an export that cannot be complete yet."""
-        now, last = self._clock.now(), self.last_export
+        now, last = self._clock.now(), self._last_export
         if request_id in self._looked_closer or (last is not None and now - last < _EVERY):
             return False
         return level in _REACHED or (level is Level.SEEN and seen.covered is None)
 
     async def _closer(self, asked: Asked, seen: Evidence) -> Verification:
-        self.last_export = self._clock.now()
+        self._last_export = self._clock.now()
         closer = await self._read_back.look_closer(seen, _held(asked))
         return judge(asked, closer, self._clock.now())
 

@@ -68,7 +68,8 @@ class Place:
         return PlainSession(self.http, "Authorization", self.sim.sign_in(username)["access_token"])
 
     def verifier(self, username: str = "patient1", **more: Any) -> CareLinkVerifier:
-        settings = {"region": "EU", "base_url": self.base, "account_id": more.pop("account_id", "")}
+        on_record = {"account_id": more.pop("account_id", ""), "username": more.pop("on_record", "")}
+        settings = {"region": "EU", "base_url": self.base, **on_record}
         setup = Setup("p1", settings, self.clock, Random(1), self.session(username), ZONE)
         return CareLinkVerifier.of_carelink(replace(setup, **more), decode)
 
@@ -191,13 +192,12 @@ async def test_the_records_of_another_person_are_a_mismatch(place: Place) -> Non
 
 
 async def test_another_account_is_a_mismatch_and_its_records_are_not_fetched(place: Place) -> None:
-    known = await place.verifier().account_id()
-    found = await place.verify(username="patient2", account_id=known)
+    found = await place.verify(username="patient2", on_record="patient1")
     assert found.level is Level.MISMATCH
     assert "Another account" in found.evidence[0]
     assert found.per_type == {}
     place.clock.advance(1)
-    assert (await place.verify(account_id=known)).level is Level.COMPLETE
+    assert (await place.verify(on_record="Patient1")).level is Level.COMPLETE
 
 
 async def test_a_device_of_somebody_else_in_the_account_is_a_mismatch(place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from bridge.contracts import (
     Snapshot,
     TransportResult,
     Trigger,
+    TypeCheck,
     UploadRecord,
     UploadRequest,
     UploadState,
@@ -43,13 +44,17 @@ class Way:
     level: Level = Level.COVERED
     hindrance: str = ""
     can_push: bool = True
+    floor_s: float = 300
+    retry_after_s: float = 0
+    warns_only: bool = False
+    compared: list[datetime | None] = field(default_factory=list)
     requests: list[UploadRequest] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     name: str = "scripted"
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(self.can_push, True, False, 300, targets_medtronic=False)
+        return Capabilities(self.can_push, True, False, self.floor_s, targets_medtronic=False)
 
     async def preflight(self, request: UploadRequest) -> str:
         return self.hindrance
@@ -57,15 +62,20 @@ class Way:
     async def upload(self, request: UploadRequest, snapshot: Snapshot) -> TransportResult:
         self.requests.append(request)
         self.snapshots.append(snapshot)
-        return TransportResult(self.sent.pop(0) if len(self.sent) > 1 else self.sent[0], "r1")
+        state = self.sent.pop(0) if len(self.sent) > 1 else self.sent[0]
+        return TransportResult(state, "r1", retry_after_s=self.retry_after_s)
 
     async def cancel(self) -> None: ...
 
     async def examine(self, device: DeviceRef, window: object, records: object) -> Verification:
         return Verification(self.level, NOW)
 
-    async def verify(self, upload: UploadRecord, snapshot: Snapshot) -> Verification:
-        return Verification(self.level, NOW)
+    async def verify(
+        self, upload: UploadRecord, snapshot: Snapshot, compared_at: datetime | None = None
+    ) -> Verification:
+        self.compared.append(compared_at)
+        checks = {"alarm": TypeCheck(2, 1, [NOW])} if self.level is Level.PARTIAL else {}
+        return Verification(self.level, NOW, checks, warns_only=self.warns_only)
 
 
 @pytest.fixture
@@ -230,3 +240,111 @@ async def test_a_pushing_transport_gets_the_devices_raw_reads_and_no_window_grow
     assert [each.body for each in way.snapshots[0].captures] == [b"read"]
     longest = max(request.window.end - request.window.start for request in way.requests)
     assert longest <= timedelta(days=14)
+
+
+async def test_the_transports_own_distance_is_kept_whatever_the_schedule_says(
+    journal: Journal, clock: FakeClock
+) -> None:
+    way = Way(floor_s=3600)
+    uploading = queue_of(journal, clock, way, "5m")
+    for _ in range(4 * 60 + 1):
+        await uploading.step()
+        clock.advance(60)
+    assert len(way.requests) == 4 + 1
+
+
+async def test_a_device_plugged_in_is_left_alone_for_ten_seconds_and_uploaded_once(
+    journal: Journal, clock: FakeClock
+) -> None:
+    way = Way(level=Level.UNVERIFIED)
+    uploading = queue_of(journal, clock, way, "connect")
+    uploading.connected()
+    assert await uploading.step() == 10
+    clock.advance(5)
+    uploading.connected()  # the contacts bounced
+    clock.advance(9)
+    await uploading.step()
+    assert way.requests == []
+    clock.advance(1)
+    await uploading.step()
+    assert [each.trigger for each in way.requests] == [Trigger.CONNECTED]
+
+
+@pytest.mark.parametrize(("level", "minutes", "uploads"), [
+    (Level.UNVERIFIED, 14, 1), (Level.UNVERIFIED, 45, 2), (Level.COVERED, 45, 1), (Level.COVERED, 61, 2),
+])  # fmt: skip
+async def test_plugging_in_again_uploads_seldom(
+    journal: Journal, clock: FakeClock, level: Level, minutes: int, uploads: int
+) -> None:
+    way = Way(level=level, floor_s=3600)
+    uploading = queue_of(journal, clock, way, "connect")
+    uploading.connected()
+    for second in range(0, minutes * 60 + 30, 10):
+        await uploading.step()
+        clock.advance(10)
+        if second == minutes * 60:
+            uploading.connected()
+    assert len(way.requests) == uploads
+
+
+async def test_missing_alarms_alone_are_no_reason_to_upload_again_or_to_hold_back(
+    journal: Journal, clock: FakeClock
+) -> None:
+    record = glucose(-60)
+    held = Grace(until=at(15), fresh_since=at(-15), fresh_until=at(1))
+    await journal.append(replace(batch(record), grace=held))
+    way = Way(level=Level.PARTIAL, warns_only=True)
+    uploading = queue_of(journal, clock, way)
+    await uploading.step()
+    clock.advance(15)
+    await uploading.step()
+    assert await states(journal) == [UploadState.PARTIAL]
+    assert (await journal.states(NIGHTSCOUT, [record.id]))[record.id] is DeliveryState.PENDING
+    clock.advance(3600)
+    await uploading.step()
+    assert way.requests[1].window.start == way.requests[0].window.end - timedelta(hours=2)
+
+
+async def test_one_mismatch_stops_every_device_of_the_account(journal: Journal, clock: FakeClock) -> None:
+    way, meter = Way(level=Level.MISMATCH), DeviceRef("meter", serial="4293001")
+    uploads = Uploads("p1", way, way, Schedule("hourly", "p1"), "UTC", [DEVICE, meter])  # type: ignore[arg-type]
+    uploading = Uploading(journal, uploads, clock)
+    for _ in range(5 * 60):
+        await uploading.step()
+        clock.advance(60)
+    assert len(way.requests) == 2
+    assert len(await uploading.needs_person()) == 2
+
+
+async def test_a_server_that_asks_for_patience_gets_it(journal: Journal, clock: FakeClock) -> None:
+    way = Way(sent=[Sent.FAILED])
+    uploading = queue_of(journal, clock, way, "connect")
+    way.retry_after_s = 3000
+    await uploading.ask(DEVICE, Trigger.MANUAL)
+    await uploading.step()
+    (upload,) = await journal.uploads("p1")
+    assert upload.not_before == NOW + timedelta(seconds=3000)
+
+
+async def test_the_timeline_names_every_state_once_and_survives(journal: Journal, clock: FakeClock) -> None:
+    way = Way(sent=[Sent.FAILED, Sent.ACCEPTED])
+    uploading = queue_of(journal, clock, way, "connect")
+    await uploading.ask(DEVICE, Trigger.MANUAL)
+    for _ in range(10):
+        await uploading.step()
+        clock.advance(60)
+    (upload,) = await journal.uploads("p1")
+    told = [str(each.state) for each in upload.timeline]
+    assert told == ["queued", "running", "failed", "running", "transport_ok", "verified"]
+    assert [each.at for each in upload.timeline] == sorted(each.at for each in upload.timeline)
+
+
+async def test_when_records_were_last_compared_is_known_after_a_restart(journal: Journal, clock: FakeClock) -> None:
+    way = Way(level=Level.PARTIAL)
+    for _ in range(2):
+        uploading = queue_of(journal, clock, way, "connect")
+        await uploading.ask(DEVICE, Trigger.MANUAL)
+        await uploading.step()
+        clock.advance(15)
+        await uploading.step()
+    assert way.compared == [None, NOW + timedelta(seconds=15)]
