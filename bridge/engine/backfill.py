@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bridge.contracts import Clock, Interval, Journal
+from bridge.contracts import Batch, Clock, Interval, Journal, ReaderStatus
 from bridge.engine.importing import CLOUD, Importer
 from bridge.errors import BridgeError
+from bridge.model.health import Health, State
 
 FEED = timedelta(hours=24)
 """A younger gap the feed fills by itself."""
@@ -20,6 +21,9 @@ REACH = timedelta(days=90)
 """Older gaps are left to files that a person imports."""
 DAYS_A_JOB = 14
 EVERY = timedelta(hours=6)
+"""An export that did not come, or brought nothing, is asked for again so much later."""
+BACKFILL = "carelink-export"
+"""Under this name `status` shows how the filling goes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -64,35 +68,44 @@ class Backfill:
     ) -> None:
         self._journal, self._importer, self._exports = journal, importer, exports
         self.profile, self._zone, self._clock = profile, zone, clock
-        self._tried: datetime | None = None
 
     async def step(self) -> int:
         """Ask for one export, if one is due; how many new records it brought."""
-        now = self._clock.now()
-        if self._exports is None or (self._tried is not None and now - self._tried < EVERY):
+        if self._exports is None:
             return 0
-        wanted = jobs(await self._gaps(), now, self._zone)
-        if not wanted:
+        now, mine = (
+            self._clock.now(),
+            {s.reader: s for s in await self._journal.readers() if s.profile == self.profile},
+        )
+        wanted = jobs(mine[CLOUD].gaps if CLOUD in mine else (), now, self._zone)
+        if not wanted or _rests(mine.get(BACKFILL), now):
             return 0
-        return await self._fill(self._exports, wanted[0], now)
+        return await self._fill(self._exports, wanted[0])
 
-    async def _gaps(self) -> Sequence[Interval]:
-        statuses = await self._journal.readers()
-        return next((s.gaps for s in statuses if (s.profile, s.reader) == (self.profile, CLOUD)), ())
-
-    async def _fill(self, exports: Exports, job: Job, now: datetime) -> int:
+    async def _fill(self, exports: Exports, job: Job) -> int:
         try:
             body, notes = await exports.export(job.first, job.last)
             if body is None:
-                self._tried = now
-                _log.warning("backfill_waits", profile=self.profile, reason="; ".join(notes))
-                return 0
+                return await self._wait(job, Health(State.UNREACHABLE, " ".join(notes)))
             done = await self._importer.take(body, {"timezone": self._zone}, job.covered)
         except BridgeError as error:
-            self._tried = now
-            _log.warning("backfill_waits", profile=self.profile, reason=str(error))
-            return 0
-        self._tried = now if not done.contents.kinds else self._tried
+            return await self._wait(job, Health(State.named(error.state), str(error)))
+        if not done.contents.kinds:
+            return await self._wait(job, Health(State.NO_DATA, "CareLink's export holds nothing of these days."))
         new = done.added.new if done.added is not None else 0
+        await self._journal.append(Batch(self.profile, BACKFILL, self._clock.now(), Health()))
         _log.info("backfilled", profile=self.profile, first=str(job.first), last=str(job.last), new=new)
         return new
+
+    async def _wait(self, job: Job, health: Health) -> int:
+        """Say so, and how a person may help; a restart does not ask sooner."""
+        text = f"{health.text} Days {job.first} to {job.last} are missing: it is asked again, or import a file."
+        _log.warning("backfill_waits", profile=self.profile, state=str(health.state), reason=text)
+        due = self._clock.now() + EVERY
+        await self._journal.append(Batch(self.profile, BACKFILL, due, Health(health.state, text)))
+        return 0
+
+
+def _rests(status: ReaderStatus | None, now: datetime) -> bool:
+    """Whether the last try was too short a time ago."""
+    return status is not None and status.next_due is not None and now < status.next_due

@@ -327,7 +327,7 @@ class Engine:
                     await reconcile(self.journal, sink.adapter, destination, self._clock.now(), timedelta(days=2))
 
     async def once(self) -> Cycle:
-        """Read every source once, deliver until nothing is due, and say how it ended."""
+        """Read every source once, fill gaps, upload, deliver until nothing is due, and say how it ended."""
         await self.open()
         for destination, sink in self.sinks.items():
             if not sink.ready.is_set():
@@ -335,6 +335,9 @@ class Engine:
         new = 0
         for source in self.sources:
             new += (await source.poller.once()).new
+        new += sum([await backfill.step() for backfill in self.backfills])
+        for upload in self.uploadings:
+            await upload.uploading.step()
         await self.settle({destination.profile for destination in self.sinks})
         return await self._cycle(new)
 
@@ -362,6 +365,9 @@ class Engine:
             for s in statuses
             if s.counts.get(DeliveryState.QUARANTINED, 0)
         ]
+        for upload in self.uploadings:
+            told = await upload.uploading.needs_person()
+            person += [f"{upload.uploading.profile} upload: {each}" for each in told]
         return Cycle(new, pending, person)
 
 

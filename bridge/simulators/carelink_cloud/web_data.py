@@ -17,10 +17,6 @@ OFFERED = "offered"
 _PHONE_SHAPES = {Family.NGP: Family.NGP, Family.NGP_FLAT: Family.NGP_FLAT, Family.SIMPLERA: Family.SIMPLERA}
 _FLAT_SHAPES = {Family.NGP: Family.NGP_FLAT, Family.NGP_FLAT: Family.NGP_FLAT}
 _WEB_SHAPES = {Family.GUARDIAN: Family.GUARDIAN, Family.PARADIGM: Family.PARADIGM}
-_DEVICE_NAMES = {
-    Family.NGP: "MiniMed 780G", Family.NGP_FLAT: "MiniMed 780G", Family.SIMPLERA: "Simplera",
-    Family.GUARDIAN: "Guardian Connect", Family.PARADIGM: "Paradigm 754",
-}  # fmt: skip
 
 
 def add_data_routes(app: web.Application, cloud: Cloud) -> None:
@@ -31,7 +27,6 @@ def add_data_routes(app: web.Application, cloud: Cloud) -> None:
     app.router.add_get("/patient/m2m/connect/data/gc/patients/{username}", api.connect)
     app.router.add_get("/patient/monitor/data", api.monitor)
     app.router.add_get("/patient/countries/settings", api.countries)
-    app.router.add_get("/patient/dataUpload/recentUploads", api.recent)
     app.router.add_get("/patient/configuration/system/personal.cp.m2m.enabled", api.many)
 
 
@@ -67,11 +62,6 @@ class _DataApi:
         signed_in(self.cloud, request)
         told = f"{request.scheme}://{request.host}/connect/carepartner/v6/display/message"
         return web.json_response({"blePereodicDataEndpoint": told, "carbDefaultUnit": "GRAMS"})
-
-    async def recent(self, request: web.Request) -> web.Response:
-        person = self._own(signed_in(self.cloud, request))
-        names = [_DEVICE_NAMES[person.family]] if person and person.family in _DEVICE_NAMES else []
-        return web.json_response({"recentUploads": [{"device": name, "uploadDate": None} for name in names]})
 
     async def many(self, request: web.Request) -> web.Response:
         signed_in(self.cloud, request)
