@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bridge.errors import SettingsInvalid
 
@@ -82,9 +91,10 @@ class JournalSettings(_Strict):
 
 
 class BleSettings(_Strict):
-    """The Bluetooth of the machine."""
+    """The Bluetooth of the machine. `simulated` puts virtual devices in the air instead: `contour-next-one`."""
 
     enabled: bool = True
+    simulated: list[str] = Field(default_factory=list)
 
 
 class PlugInSettings(BaseModel):
@@ -125,6 +135,8 @@ class ProfileSettings(_Strict):
     timezone: str | None = None
     readers: dict[str, PlugInSettings] = Field(default_factory=dict)
     destinations: dict[str, PlugInSettings] = Field(default_factory=dict)
+    bound: dict[str, AwareDatetime] = Field(default_factory=dict)
+    """Since when a device (its serial) is this person's; `devices bind` writes it."""
     upload: UploadSettings | None = None
     mirror: MirrorSettings = MirrorSettings()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from bridge.engine.registry import reader_class
 from bridge.errors import SettingsInvalid
@@ -12,11 +13,12 @@ from bridge.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A device's serial, read by one reader into one profile."""
+    """A device's serial, read by one reader into one profile; theirs since then, where that was noted down."""
 
     profile: str
     reader: str
     serial: str
+    since: datetime | None = None
 
 
 class Bindings:
@@ -52,4 +54,4 @@ def _bindings(settings: Settings) -> Iterator[Binding]:
             plugin = table.plugin or name
             if table.enabled and "devices" in reader_class(plugin).Settings.model_fields:
                 for serial in table.own.get("devices", []):
-                    yield Binding(profile, plugin, str(serial))
+                    yield Binding(profile, plugin, str(serial), person.bound.get(str(serial)))

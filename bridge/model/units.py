@@ -7,6 +7,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 
+MGDL_PER_MMOL = 18.01559
+"""Of glucose: mg/dL in one mmol/L."""
+
+
 def _rounded(digits: int) -> AfterValidator:
     return AfterValidator(lambda value: round(value, digits))
 
