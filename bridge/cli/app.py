@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import captures, demo, devices, imports, keep, link, pure, reports, serve, setup, state, uploads
+from bridge.cli import (
+    captures,
+    demo,
+    devices,
+    imports,
+    keep,
+    link,
+    pure,
+    reports,
+    serve,
+    service,
+    setup,
+    state,
+    uploads,
+)
 from bridge.cli.workplace import Workplace, default_folder
 from bridge.errors import BridgeError, Malformed, SettingsInvalid
 
@@ -42,7 +56,7 @@ def _top(
         os.environ[_DEBUG] = "1"
 
 
-for room in (setup, link, devices, imports, serve, uploads, state, reports, keep, captures, pure, demo):
+for room in (setup, link, devices, imports, serve, uploads, state, reports, service, keep, captures, pure, demo):
     room.register(app)
 
 

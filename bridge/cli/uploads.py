@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from bridge.engine.uploading import Uploading
 
 WAIT_S = 120.0
-"""How long `upload` waits for read-back by itself."""
+"""How long `upload` waits between its steps, all in all."""
 _Profile = Annotated[str | None, typer.Option(help="Profile id or name; all when left out.")]
 
 
@@ -27,7 +26,13 @@ def register(app: typer.Typer) -> None:
     app.command()(uploads)
 
 
-def upload(context: typer.Context, profile: _Profile = None) -> None:
+def upload(
+    context: typer.Context,
+    profile: _Profile = None,
+    now: Annotated[
+        bool, typer.Option("--now/--due", help="Whatever the schedule says, or only what it wants.")
+    ] = True,
+) -> None:
     """Upload now. Exit 0 once it was read back, 3 while that is open, 4 when a person is needed."""
     from bridge.engine.lock import engine_lock
 
@@ -36,14 +41,14 @@ def upload(context: typer.Context, profile: _Profile = None) -> None:
     only = place.person(profile, settings) if profile else None
     try:
         with engine_lock(place.folder, "upload"):
-            code = asyncio.run(_upload(place, only, wait=True))
+            code = asyncio.run(_upload(place, only, now=now, wait=True))
     except AlreadyRunning:
-        code = asyncio.run(_upload(place, only, wait=False))
-        print("The running service uploads now; see `glucobridge uploads`.")
+        code = asyncio.run(_upload(place, only, now=now, wait=False))
+        print("The running service uploads; see `glucobridge uploads`.")
     raise typer.Exit(code)
 
 
-async def _upload(place: Workplace, only: str | None, *, wait: bool) -> int:
+async def _upload(place: Workplace, only: str | None, *, now: bool, wait: bool) -> int:
     from bridge.contracts import Trigger
 
     settings = place.settings()
@@ -54,33 +59,28 @@ async def _upload(place: Workplace, only: str | None, *, wait: bool) -> int:
                 "Nobody's settings say how uploads get into CareLink.",
                 next_step='Add a table such as `[profiles.NAME.upload]` with `transport = "observe"`.',
             )
-        for uploading in chosen:
-            for device in uploading.devices:
-                await uploading.ask(device, Trigger.MANUAL)
+        if now:
+            for uploading in chosen:
+                for device in uploading.devices:
+                    await uploading.ask(device, Trigger.MANUAL)
         if wait:
             await asyncio.gather(*(_followed(each) for each in chosen))
-        found = await engine.journal.uploads(only, limit=len(chosen))
+        found = [newest for each in chosen for newest in await each.newest()]
+        person = [told for each in chosen for told in await each.needs_person()]
     for each in found:
         print(_line(each))
-    return _code(found)
+    return 4 if person else 0 if all(each.is_read_back for each in found) else 3
 
 
 async def _followed(uploading: Uploading) -> None:
-    """Move it on until it is over, or the wait is."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(WAIT_S):
-            while await uploading.open():
-                wait_s = await uploading.step()
-                await asyncio.sleep(wait_s)
-
-
-def _code(found: Any) -> int:
-    from bridge.contracts import UploadState
-
-    states = {each.state for each in found}
-    if states & {UploadState.NEEDS_USER, UploadState.MISMATCH, UploadState.FAILED}:
-        return 4
-    return 0 if states <= {UploadState.VERIFIED} else 3
+    """Move it on until it is over, or it was waited for long enough; what the transport takes does not count."""
+    left_s = WAIT_S
+    while True:
+        wait_s = await uploading.step()
+        if left_s <= 0 or not await uploading.open():
+            return
+        await asyncio.sleep(wait_s)
+        left_s -= wait_s
 
 
 def uploads(

@@ -85,6 +85,11 @@ class Uploading:
                 waits.append((moved.not_before - self._clock.now()).total_seconds())
         return max(0.0, min(waits))
 
+    async def newest(self) -> Sequence[UploadRecord]:
+        """The last upload of each device."""
+        known = await self._history()
+        return [each for device in self.devices for each in history.of_device(known, device)[:1]]
+
     async def needs_person(self) -> Sequence[str]:
         """What only a person can mend, a sentence a device."""
         return history.needs_person(await self._history(), self._uploads.devices)
