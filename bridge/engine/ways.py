@@ -35,11 +35,11 @@ def way(
 
     own = {key: value for key, value in table.own.items() if key not in _READ_BACK}
     bare = replace(setup, settings=own)
-    transport: Transport = _checked(
-        lambda: ObserveTransport(bare) if table.transport == "observe" else VendorTransport(bare, _reserved(setup))
-    )
     asked = replace(setup, settings=_read_back(person, table), session=sessions(_credential(person, table)))
-    return transport, _checked(lambda: CareLinkVerifier.of_carelink(asked, export_records(setup)))
+    verifier: CareLinkVerifier = _checked(lambda: CareLinkVerifier.of_carelink(asked, export_records(setup)))
+    if table.transport == "observe":
+        return _checked(lambda: ObserveTransport(bare)), verifier
+    return _checked(lambda: VendorTransport(bare, _reserved(setup), verifier.uploader_allowed)), verifier
 
 
 def _over_http(table: UploadSettings, setup: Setup, sessions: Callable[[str], Session]) -> tuple[Transport, Verifier]:

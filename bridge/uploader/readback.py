@@ -42,6 +42,10 @@ class ReadBack(Protocol):
         """`seen` with the calendar and, where there is an export, the records of a window."""
         ...
 
+    async def uploader_allowed(self) -> bool:
+        """Whether the vendor's uploader program may be used; False only where the server says no."""
+        ...
+
 
 class CareLinkReadBack:
     """CareLink's own pages, with a patient's own account. `zone` is where the person lives."""
@@ -92,6 +96,17 @@ class CareLinkReadBack:
             if isinstance(profile, dict):
                 self._usernames[account.id] = str(profile.get("username") or "").strip()
         return replace(account, username=self._usernames.get(account.id, ""))
+
+    async def uploader_allowed(self) -> bool:
+        """False only where CareLink says that the uploader program may not be used in the account's country."""
+        calls = Calls(self._session, self._base, self._clock)
+        me = await calls.document("the account", "GET", "/patient/users/me")
+        country = str(me.get("country") or "") if isinstance(me, dict) else ""
+        if not country:
+            return True
+        asked = {"countryCode": country.lower(), "language": "en"}
+        told = await calls.document("the country's settings", "GET", "/patient/countries/settings", asked)
+        return not (isinstance(told, dict) and told.get("uploaderAllowed") is False)
 
     # --- the export job ---
 
@@ -171,6 +186,10 @@ class Clu1ReadBack:
     def __init__(self, session: Session, base_url: str, clock: Clock) -> None:
         self._session, self._base, self._clock = session, base_url, clock
         self._where = f"The server {name_of(base_url)}"
+
+    async def uploader_allowed(self) -> bool:
+        """The vendor's program has nothing to do with this server."""
+        return True
 
     async def look(self) -> Evidence:
         """List of uploads, coverage and its calendar in one."""

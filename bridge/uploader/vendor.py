@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +40,14 @@ class VendorState(StrEnum):
     NEEDS_USER = "needs_user"
 
 
+Allowed = Callable[[], Awaitable[bool]]
+"""Whether CareLink lets people of this country use the program."""
+
+
+async def _everywhere() -> bool:
+    return True
+
+
 class VendorTransport:
     """Drives the installed program. `locks` gives the device to it alone; `state` is how the last run stands."""
 
@@ -47,9 +55,9 @@ class VendorTransport:
     Settings: ClassVar[type[BaseModel]] = VendorSettings
     linking: ClassVar[None] = None
 
-    def __init__(self, setup: Setup, locks: DeviceLocks) -> None:
+    def __init__(self, setup: Setup, locks: DeviceLocks, allowed: Allowed = _everywhere) -> None:
         self._settings = VendorSettings.model_validate(setup.settings)
-        self._clock, self._locks = setup.clock, locks
+        self._clock, self._locks, self._allowed = setup.clock, locks, allowed
         self._work: asyncio.Task[TransportResult] | None = None
         self.state: VendorState | None = None
         self.capabilities = Capabilities(
@@ -72,6 +80,8 @@ class VendorTransport:
         cwd = self._settings.cwd
         if cwd is not None and not await asyncio.to_thread(cwd.is_dir):
             return "The folder `cwd` of the uploader program is not there. Correct it in the settings."
+        if not await self._allowed():
+            return 'CareLink takes no uploads from this program in this country. Say `transport = "observe"`.'
         return ""
 
     async def upload(self, request: UploadRequest, snapshot: Snapshot) -> TransportResult:

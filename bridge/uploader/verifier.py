@@ -108,6 +108,10 @@ class CareLinkVerifier:
         found = judge(asked, seen, self._clock.now())
         return found if found.level is Level.MISMATCH else await self._closer(asked, seen)
 
+    async def uploader_allowed(self) -> bool:
+        """False only where CareLink says that its uploader program may not be used in the account's country."""
+        return await self._read_back.uploader_allowed()
+
     def _asked(self, device: DeviceRef, window: Interval, since: datetime, records: Sequence[Record]) -> Asked:
         return Asked(device, window, since, records, self._account_id, self._username, self._elsewhere)
 

@@ -437,3 +437,15 @@ def test_the_regions_own_address() -> None:
 def test_without_a_credential_there_is_nothing_to_ask() -> None:
     with pytest.raises(Unauthorised):
         CareLinkVerifier.of_carelink(Setup("p1", {"region": "EU"}, FakeClock(), Random(1)), decode)
+
+
+async def test_the_country_says_whether_the_program_may_be_used(place: Place) -> None:
+    assert await place.verifier().uploader_allowed()
+    place.sim.uploader_allowed = False
+    assert not await place.verifier().uploader_allowed()
+
+
+async def test_what_the_country_does_not_say_hinders_nobody(place: Place) -> None:
+    place.sim.uploader_allowed = False
+    place.sim.faults.stand(Call.ACCOUNT, Fault(FaultKind.STATUS, 503))
+    assert await place.verifier().uploader_allowed()

@@ -295,3 +295,12 @@ async def test_what_is_missing_is_said_before_it_starts(tmp_path: Path) -> None:
     assert "is not there" in await transport(command=["/no/such/uploader"]).preflight(request())
     assert "start-vm" in await transport(pre=[["start-vm"]]).preflight(request())
     assert "cwd" in await transport(cwd=str(tmp_path / "no")).preflight(request())
+
+
+async def test_where_the_country_does_not_allow_the_program_it_is_not_started() -> None:
+    async def nowhere() -> bool:
+        return False
+
+    setup = Setup("p1", {"command": python("pass")}, SystemClock(), Random(1))
+    vendor = VendorTransport(setup, Locks(), nowhere)
+    assert "takes no uploads" in await vendor.preflight(request())

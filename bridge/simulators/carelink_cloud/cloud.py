@@ -27,6 +27,7 @@ class Cloud(Protocol):
     versions: dict[str, int]
     auto_consent: str | None
     min_app_version: tuple[int, int]
+    uploader_allowed: bool
 
     def picture(self, username: str) -> Picture | None:
         """What the cloud holds of a person now."""

@@ -51,6 +51,7 @@ class CareLinkSim:
         self.tokens = TokenServer(clock, self.random)
         self.faults, self.served = Faults(), Served()
         self.versions = discovery.known_versions()
+        self.uploader_allowed = True
         self.auto_consent, self.marker_jitter_s, self.min_app_version = auto_consent, marker_jitter_s, min_app_version
         self._pictures: dict[str, Picture] = {}
         self._templates: dict[tuple[str, Family], Template] = {}

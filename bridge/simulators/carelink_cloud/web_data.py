@@ -61,7 +61,8 @@ class _DataApi:
     async def countries(self, request: web.Request) -> web.Response:
         signed_in(self.cloud, request)
         told = f"{request.scheme}://{request.host}/connect/carepartner/v6/display/message"
-        return web.json_response({"blePereodicDataEndpoint": told, "carbDefaultUnit": "GRAMS"})
+        return web.json_response({"blePereodicDataEndpoint": told, "carbDefaultUnit": "GRAMS",
+                                  "uploaderAllowed": self.cloud.uploader_allowed})  # fmt: skip
 
     async def many(self, request: web.Request) -> web.Response:
         signed_in(self.cloud, request)
