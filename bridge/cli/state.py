@@ -13,8 +13,11 @@ from bridge.cli.workplace import Workplace, opened_engine, opened_journal, opene
 from bridge.errors import BridgeError, SettingsInvalid
 
 if TYPE_CHECKING:
-    from bridge.contracts import Destination, DestinationStatus, Interval, Journal, ReaderStatus
+    from collections.abc import Sequence
+
+    from bridge.contracts import Destination, DestinationStatus, Interval, Journal, ReaderStatus, UploadRecord
     from bridge.engine.engine import Engine
+    from bridge.settings import Settings
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 _Profile = Annotated[str | None, typer.Option(help="Profile id or name; all when left out.")]
@@ -41,8 +44,11 @@ def status(context: typer.Context, as_json: _AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("profile", "what", "state", "newest", "pending", "quarantined", "note", box=None)
-    for row in [*body["readers"], *body["destinations"]]:
+    table = Table(box=None)
+    for name in ("profile", "what", "state", "newest", "pending", "quarantined"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("note")
+    for row in [*body["readers"], *body["destinations"], *body["uploads"]]:
         table.add_row(
             row["profile"], row["name"], row["state"], _ago(row["last_record"]), str(row.get("pending", "")),
             str(row.get("quarantined", "")), row["text"] or "; ".join(row.get("gaps", [])),
@@ -61,10 +67,33 @@ def _ago(instant: str | None) -> str:
 async def _status(place: Workplace) -> dict[str, Any]:
     settings = place.settings()
     if settings.journal.uri is None and not place.journal_file.exists():
-        return {"readers": [], "destinations": []}
+        return {"readers": [], "destinations": [], "uploads": []}
     async with opened_journal(place, settings, read_only=True) as journal:
         readers, destinations = await journal.readers(), await journal.destinations()
-    return {"readers": [_reader(r) for r in readers], "destinations": [_destination(d) for d in destinations]}
+        uploads = [row for name in settings.profiles for row in _uploads(settings, name, await journal.uploads(name))]
+    return {
+        "readers": [_reader(r) for r in readers], "destinations": [_destination(d) for d in destinations],
+        "uploads": uploads,
+    }  # fmt: skip
+
+
+def _uploads(settings: Settings, profile: str, known: Sequence[UploadRecord]) -> list[dict[str, Any]]:
+    """The newest upload of each device, and how often the schedule asks."""
+    from bridge.engine.ways import pace
+    from bridge.model.time import iso_ms
+
+    table = settings.profiles[profile].upload
+    if table is None or not table.enabled:
+        return []
+    newest = {each.request.device.serial: each for each in reversed(known)}
+    return [
+        {
+            "profile": profile, "name": f"upload …{serial[-3:]}" if serial else "upload", "state": str(each.state),
+            "text": f"{table.transport}, {pace(table)}", "last_record": iso_ms(each.request.asked_at),
+            "level": str(each.verification.level) if each.verification else None,
+        }
+        for serial, each in newest.items()
+    ]  # fmt: skip
 
 
 def _reader(status: ReaderStatus) -> dict[str, Any]:
@@ -242,14 +271,18 @@ async def _one(journal: Journal, destination: Destination, record: str, *, retry
 
 def doctor(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help="`usb` for plugged-in devices only.")] = "all",
+    what: Annotated[str, typer.Argument(help="`usb` for plugged-in devices only, `ble` for Bluetooth.")] = "all",
 ) -> None:
     """Try everything a person may have to mend, and say what to do. Exit 1 when something is wrong."""
+    from bridge.cli.bluetooth import ble_problems
     from bridge.cli.devices import usb_problems
 
-    if what not in {"all", "usb"}:
-        raise SettingsInvalid(f"There is no doctor for {what!r}.", next_step="Say `doctor` or `doctor usb`.")
-    problems = asyncio.run(usb_problems(context.obj) if what == "usb" else _doctor(context.obj))
+    doctors = {"all": _doctor, "usb": usb_problems, "ble": ble_problems}
+    if what not in doctors:
+        raise SettingsInvalid(
+            f"There is no doctor for {what!r}.", next_step="Say `doctor`, `doctor usb` or `doctor ble`."
+        )
+    problems = asyncio.run(doctors[what](context.obj))
     for problem in problems:
         print(f"- {problem}")
     if not problems:

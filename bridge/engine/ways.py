@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bridge.contracts import DeviceRef, Memory, Session, Setup, Transport, Verifier
 from bridge.engine.backfill import Exports
@@ -40,6 +40,17 @@ def way(
     if table.transport == "observe":
         return _checked(lambda: ObserveTransport(bare)), verifier
     return _checked(lambda: VendorTransport(bare, _reserved(setup), verifier.uploader_allowed)), verifier
+
+
+def pace(table: UploadSettings) -> str:
+    """The schedule as it works out, for a person: no closer than the transport's own distance."""
+    from bridge.uploader import HttpSettings, ObserveSettings, VendorSettings
+
+    models: Mapping[str, type[BaseModel]]
+    models = {"http": HttpSettings, "observe": ObserveSettings, "vendor": VendorSettings}
+    usual = models[table.transport].model_fields["min_interval_s"].default
+    least_s = float(table.own.get("min_interval_s", usual))
+    return f"{table.schedule}, at least {least_s / 60:g} min apart"
 
 
 def _over_http(table: UploadSettings, setup: Setup, sessions: Callable[[str], Session]) -> tuple[Transport, Verifier]:

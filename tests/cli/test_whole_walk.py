@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -73,6 +74,23 @@ def _link_carelink(folder: Path, url: str) -> str:
         return said
 
 
+def _looks_after_uploads(folder: Path, carelink: str) -> None:
+    """With an upload table one cycle asks for an upload, and a person sees it."""
+    settings = folder / "glucobridge.toml"
+    (profile,) = tomllib.loads(settings.read_text())["profiles"]
+    with settings.open("a") as file:
+        file.write(
+            f'\n[profiles.{profile}.upload]\ntransport = "observe"\nschedule = "5m"\nbase_url = "{carelink}"\n'
+        )
+    assert run(folder, "mirror", "--once").returncode == 0
+    (upload,) = json.loads(run(folder, "uploads", "--json").stdout)
+    assert [each["state"] for each in upload["timeline"]] == ["queued", "running", "transport_ok"]
+    (shown,) = json.loads(run(folder, "status", "--json").stdout)["uploads"]
+    assert shown["state"] == "transport_ok"
+    assert shown["text"] == "observe, 5m, at least 60 min apart"
+    assert b"transport_ok" in run(folder, "status").stdout
+
+
 def test_from_init_to_unlink(tmp_path: Path, servers: dict[str, str]) -> None:
     folder = tmp_path / "data"
     assert run(folder, "init", "--name", "Robin", "--timezone", "Europe/Berlin").returncode == 0
@@ -104,6 +122,7 @@ def test_from_init_to_unlink(tmp_path: Path, servers: dict[str, str]) -> None:
     assert run(folder, "quarantine", "retry").returncode == 0
     again = run(folder, "mirror", "--once")
     assert (again.returncode, b"0 pending" in again.stderr) == (0, True)
+    _looks_after_uploads(folder, servers["carelink"])
     assert run(folder, "backup", str(tmp_path / "b.tgz")).returncode == 0
     assert b"Admin Tools" in run(folder, "unlink", "nightscout").stdout
     assert run(folder, "unlink", "carelink").returncode == 0
