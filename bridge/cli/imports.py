@@ -43,17 +43,19 @@ async def _import(
     from rich.progress import Progress
 
     from bridge.contracts import Setup
+    from bridge.engine.bindings import Bindings
     from bridge.engine.clock import SystemClock
-    from bridge.engine.importing import EXPORT, Importer
-    from bridge.engine.registry import reader_class
+    from bridge.engine.importing import Importer
+    from bridge.engine.registry import file_reader
 
     settings = place.settings()
     profile = place.person(wanted, settings)
     zone = settings.profiles[profile].timezone
     context = {**({"timezone": zone} if zone else {}), **said}
-    reader = reader_class(EXPORT)(Setup(profile, {}, SystemClock(), Random(0), timezone=zone))  # noqa: S311
+    reader = file_reader(Setup(profile, {}, SystemClock(), Random(0), timezone=zone))  # noqa: S311
+    elsewhere = Bindings(settings).of_others(profile)
     async with opened_journal(place, settings) as journal:
-        importer = Importer(journal, reader, profile, SystemClock())
+        importer = Importer(journal, reader, profile, SystemClock(), elsewhere)
         with Progress(transient=True) as bar:
             shown = bar.track(files, description="importing")
             told = [await _one(importer, file, context, dry_run) for file in shown]

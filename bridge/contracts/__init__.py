@@ -41,7 +41,19 @@ from bridge.contracts.linking import (
     Step,
 )
 from bridge.contracts.ports import DevicePlugIn, Recognised, UsbBus, UsbDevice, UsbKind, UsbPort
-from bridge.contracts.reader import Batch, Decoded, Diagnostic, Grace, Interval, Memory, Reader, Sighting
+from bridge.contracts.reader import (
+    Batch,
+    Decoded,
+    Diagnostic,
+    FileCut,
+    FilePiece,
+    FileReader,
+    Grace,
+    Interval,
+    Memory,
+    Reader,
+    Sighting,
+)
 from bridge.contracts.setup import Clock, PlugIn, Progress, Setup
 from bridge.contracts.transport import (
     Capabilities,
@@ -85,6 +97,9 @@ __all__ = [
     "Document",
     "Due",
     "Fate",
+    "FileCut",
+    "FilePiece",
+    "FileReader",
     "Grace",
     "Grant",
     "Hold",

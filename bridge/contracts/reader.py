@@ -108,3 +108,46 @@ class Reader(Protocol):
         Asking for the next item (or the end) tells the reader that the previous batch is durable.
         """
         ...
+
+
+class FilePiece(Protocol):
+    """A part of a file, an export in its own right, without the names of persons."""
+
+    @property
+    def body(self) -> bytes:
+        """What to decode and keep."""
+        ...
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """The context of its capture."""
+        ...
+
+    def owns(self, time: datetime) -> bool:
+        """Whether a record of this time is its own; others are its neighbours'."""
+        ...
+
+
+class FileCut(Protocol):
+    """A file in `parts` pieces, oldest first."""
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are; one where the file is short or leaves doubt."""
+        ...
+
+    def seam(self, part: int) -> datetime:
+        """Where a part begins."""
+        ...
+
+    def piece(self, first: int, last: int) -> FilePiece:
+        """The parts from `first` to `last` as one piece."""
+        ...
+
+
+class FileReader(Reader, Protocol):
+    """A source of files that a person brings: a long one is read in pieces."""
+
+    def cut(self, body: bytes, context: Mapping[str, str]) -> FileCut:
+        """The file in pieces. Raises Malformed for what is no such file."""
+        ...

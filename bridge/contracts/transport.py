@@ -144,7 +144,7 @@ class UploadRecord:
     transport: TransportResult | None = None
     verification: Verification | None = None
     changed_at: datetime | None = None
-    timeline: Sequence[Moment] = ()
+    timeline: tuple[Moment, ...] = ()
 
     @property
     def is_read_back(self) -> bool:

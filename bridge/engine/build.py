@@ -12,9 +12,9 @@ from bridge.contracts import Adapter, BleRadio, Clock, Destination, Journal, Pro
 from bridge.contracts.setup import silent
 from bridge.engine.backfill import Backfill
 from bridge.engine.bindings import Bindings
-from bridge.engine.importing import CLOUD, EXPORT, Importer
+from bridge.engine.importing import CLOUD, Importer
 from bridge.engine.plugging import Plugging, Wake
-from bridge.engine.registry import adapter_class, checked, device_plugins, reader_class
+from bridge.engine.registry import adapter_class, checked, device_plugins, file_reader, reader_class
 from bridge.engine.schedule import Schedule
 from bridge.engine.uploading import Uploading, Uploads
 from bridge.engine.ways import PUSHING, devices_of, export_job, way
@@ -86,6 +86,7 @@ def uploadings(
 
 def backfills(settings: Settings, journal: Journal, sessions: SessionOf, clock: Clock) -> Iterator[Backfill]:
     """What fills the cloud's gaps, for everybody who has a patient's own CareLink account."""
+    bindings = Bindings(settings)
     for profile, person in settings.profiles.items():
         cloud = person.readers.get(CLOUD)
         if cloud is None or not cloud.enabled or cloud.credential is None or cloud.own.get("role") == "carepartner":
@@ -94,7 +95,7 @@ def backfills(settings: Settings, journal: Journal, sessions: SessionOf, clock: 
         setup = Setup(profile, {}, clock, Random(0), timezone=zone)  # noqa: S311
         exports = export_job(person, cloud, setup, sessions(cloud.credential))
         if exports is not None:
-            importer = Importer(journal, reader_class(EXPORT)(setup), profile, clock)
+            importer = Importer(journal, file_reader(setup), profile, clock, bindings.of_others(profile))
             yield Backfill(journal, importer, exports, profile, zone, clock)
 
 

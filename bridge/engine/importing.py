@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from bridge.contracts import Appended, Batch, Clock, Decoded, Diagnostic, Interval, Journal, Memory, Reader
+from bridge.contracts import (
+    Appended,
+    Batch,
+    Clock,
+    Decoded,
+    Diagnostic,
+    FileCut,
+    FilePiece,
+    FileReader,
+    Interval,
+    Journal,
+    Memory,
+)
+from bridge.engine.contents import Contents, contents
+from bridge.errors import Malformed
 from bridge.model import Capture, Record
 from bridge.model.health import Health
-
-if TYPE_CHECKING:
-    from bridge.readers.carelink_csv.decode import Contents
-    from bridge.readers.carelink_csv.pieces import Cut, Piece
 
 EXPORT, CLOUD = "carelink-csv", "carelink-cloud"
 _NEVER = timedelta(days=36500)
@@ -45,10 +54,21 @@ class Imported:
 
 
 class Importer:
-    """Brings the files of one person in. A long one comes in pieces, with the records of the whole."""
+    """Brings the files of one person in. A long one comes in pieces, with the records of the whole.
 
-    def __init__(self, journal: Journal, reader: Reader, profile: str, clock: Clock) -> None:
+    A file with a device that is bound to somebody else (`elsewhere`, serials) is refused.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        reader: FileReader,
+        profile: str,
+        clock: Clock,
+        elsewhere: frozenset[str] = frozenset(),
+    ) -> None:
         self._journal, self._reader, self._profile, self._clock = journal, reader, profile, clock
+        self._elsewhere = elsewhere
 
     async def take(
         self, body: bytes, context: Mapping[str, str], asked: Interval | None = None, *, dry: bool = False
@@ -57,15 +77,15 @@ class Importer:
 
         Raises Malformed for what is no export, or leaves its dates open.
         """
-        from bridge.readers.carelink_csv.decode import Contents, contents
-        from bridge.readers.carelink_csv.pieces import Cut
-
-        cut = Cut(body, context)
+        cut = self._reader.cut(body, context)
         del body
         now = self._clock.now()
         memory = await self._journal.memory(self._profile, EXPORT)
         held, told, added = Contents(), dict[Diagnostic, None](), Added()
         span: Interval | None = None
+        if self._elsewhere:
+            for _, decoded in self._parts(cut, memory, now):
+                self._require_theirs(decoded)
         for capture, decoded in self._parts(cut, memory, now):
             news = replace(decoded, diagnostics=[each for each in decoded.diagnostics if each not in told])
             held += contents(news)
@@ -79,7 +99,16 @@ class Importer:
         await self._cover(_spoken_for(span, asked), now)
         return Imported(held, tuple(told), added)
 
-    def _parts(self, cut: Cut, memory: Memory, now: datetime) -> Iterator[tuple[Capture, Decoded]]:
+    def _require_theirs(self, decoded: Decoded) -> None:
+        for record in decoded.records:
+            if record.device.serial and record.device.serial in self._elsewhere:
+                raise Malformed(
+                    f"The file holds the device …{record.device.serial[-3:]}, which belongs to another person here.",
+                    next_step="Import it with that person's --profile. Nothing of it was taken.",
+                    state="wrong_device",
+                )
+
+    def _parts(self, cut: FileCut, memory: Memory, now: datetime) -> Iterator[tuple[Capture, Decoded]]:
         """Pieces with the records of their own. Where two neighbours do not agree on their seam they are one."""
         begun, part = 0, self._read(cut.piece(0, 0), memory, now)
         for at in range(1, cut.parts):
@@ -92,10 +121,8 @@ class Importer:
                 part = self._read(cut.piece(begun, at), memory, now)
         yield part.capture, part.own()
 
-    def _read(self, piece: Piece, memory: Memory, now: datetime) -> _Part:
-        from bridge.readers.carelink_csv.privacy import redact
-
-        capture = Capture(self._profile, EXPORT, self._reader.file_feed, now, redact(piece.body), piece.context)
+    def _read(self, piece: FilePiece, memory: Memory, now: datetime) -> _Part:
+        capture = Capture(self._profile, EXPORT, self._reader.file_feed, now, piece.body, piece.context)
         return _Part(piece.owns, capture, self._reader.decode(capture, memory))
 
     async def _cover(self, span: Interval | None, now: datetime) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ValidationError
 
-from bridge.contracts import Adapter, DevicePlugIn, Linking, Reader, Setup
+from bridge.contracts import Adapter, DevicePlugIn, FileReader, Linking, Reader, Setup
+from bridge.contracts.ble import BlePlugIn
 from bridge.errors import SettingsInvalid
 
 READERS, ADAPTERS = "bridge.readers", "bridge.adapters"
@@ -48,10 +50,25 @@ def reader_class(name: str) -> ReaderClass:
     return cast(ReaderClass, _load(READERS, name, "reader"))
 
 
+def file_reader(setup: Setup) -> FileReader:
+    """The reader of CareLink's export files."""
+    return cast(FileReader, reader_class("carelink-csv")(setup))
+
+
 def device_plugins() -> list[DevicePlugIn]:
     """The installed readers of plugged-in devices."""
     found: list[Any] = [reader_class(name) for name in names(READERS)]
     return [plugin for plugin in found if hasattr(plugin, "plugs")]
+
+
+def binding_readers() -> list[str]:
+    """Names of the installed readers whose devices belong to a person."""
+    return [name for name in names(READERS) if "devices" in reader_class(name).Settings.model_fields]
+
+
+def ble_plugin(name: str) -> BlePlugIn:
+    """The class of a reader of Bluetooth devices. Raises SettingsInvalid for an unknown one."""
+    return cast(BlePlugIn, reader_class(name))
 
 
 def adapter_class(name: str) -> AdapterClass:
@@ -59,6 +76,7 @@ def adapter_class(name: str) -> AdapterClass:
     return cast(AdapterClass, _load(ADAPTERS, name, "destination"))
 
 
+@cache  # looking through what is installed takes milliseconds: times a worker's people, longer than a lease
 def _load(group: str, name: str, what: str) -> Any:
     found = next(iter(entry_points(group=group, name=name)), None)
     if found is None:

@@ -230,6 +230,10 @@ def test_a_reset_clock_and_doubtful_dates_leave_an_export_whole() -> None:
 
 def test_short_exports_and_other_files_are_left_alone() -> None:
     body = second(BEGIN, 36, sensor=False)
-    assert pieces.Cut(body, BERLIN).piece(0, 0).body is body
+    alone = pieces.Cut(body, BERLIN).piece(0, 0)
+    assert pieces.Cut(body, BERLIN).parts == 1
+    assert whole(alone.body, BERLIN) == whole(body, BERLIN)
+    assert b"Maria" in body
+    assert b"Maria" not in alone.body
     for other in (b"", b"\n" * 9_000, b"a,b\n" * 9_000, bytes(9_000), b"Index,Date,Time,x\n" * 9_000):
         assert pieces.Cut(other, BERLIN, 100).parts == 1

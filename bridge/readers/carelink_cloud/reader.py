@@ -102,6 +102,8 @@ class CareLinkCloudReader:
         decoded = self._completed(source, said.decoded)
         due = self._phase.answered(now, said.server_now, said.updated_at)
         batch = self._batch(decoded.health, due)
+        if foreign := self._setup.bound_elsewhere & {record.device.serial for record in decoded.records}:
+            return replace(self._batch(_another(min(foreign)), due), capture=capture)
         return replace(batch, decoded=decoded, capture=capture, covered=said.covered)
 
     def _completed(self, source: DataSource, decoded: Decoded) -> Decoded:
@@ -138,6 +140,11 @@ class CareLinkCloudReader:
             wait_s = FLOOR_S - (self._clock.monotonic() - self._asked_at)
             if wait_s > 0:
                 await self._clock.sleep(wait_s)
+
+
+def _another(serial: str) -> Health:
+    text = f"This CareLink account shows the device …{serial[-3:]}, which belongs to another person here"
+    return Health(State.WRONG_DEVICE, f"{text}. Link the right account, or bind the device to the right person.")
 
 
 def _nothing(no_device: bool) -> Health:

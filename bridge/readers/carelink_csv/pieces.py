@@ -24,6 +24,7 @@ from bridge.readers.carelink_csv.g1_settings import CHANGING, is_settings_row
 from bridge.readers.carelink_csv.g2_rows import NEW_TIME
 from bridge.readers.carelink_csv.layout import DATE, TIME, Layout, Table, layout_of
 from bridge.readers.carelink_csv.lines import cells_of, text_of
+from bridge.readers.carelink_csv.privacy import redact
 
 ROWS = 4_000
 """A piece has so many rows of its own, or a week of them."""
@@ -46,7 +47,8 @@ _WALL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock has no zone
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An export in its own right. Records from `start` until before `end` are its own, others its neighbours'."""
+    """An export in its own right, without the names of persons. Records from `start` until before `end` are its own,
+    others its neighbours'."""
 
     start: datetime
     end: datetime
@@ -83,10 +85,11 @@ class Cut:
         start = datetime.min.replace(tzinfo=UTC) if first == 0 else self.seam(first)
         end = datetime.max.replace(tzinfo=UTC) if last == self.parts - 1 else self.seam(last + 1)
         if self._index is None:
-            return Piece(start, end, self._body, self._context)
+            return Piece(start, end, redact(self._body), self._context)
         low = 1 if first == 0 else self._bounds[first] - MARGIN
         high = date.max.toordinal() if last == self.parts - 1 else self._bounds[last + 1] + MARGIN
-        return Piece(start, end, self._index.body(low, high), {**self._context, "date_order": self._index.order})
+        body = redact(self._index.body(low, high))
+        return Piece(start, end, body, {**self._context, "date_order": self._index.order})
 
     def _cut(self, rows: int) -> None:
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from bridge.contracts import Batch, Decoded, Memory, Setup
+from bridge.contracts import Batch, Decoded, FileCut, Memory, Setup
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 
@@ -39,6 +39,12 @@ class CareLinkCsvReader:
         from bridge.readers.carelink_csv.decode import decode
 
         return decode(capture, memory)
+
+    def cut(self, body: bytes, context: Mapping[str, str]) -> FileCut:
+        """A file in pieces of some thousand rows, without the names of persons."""
+        from bridge.readers.carelink_csv.pieces import Cut
+
+        return Cut(body, context)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One batch that says where files come from."""

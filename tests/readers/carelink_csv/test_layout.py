@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.engine.contents import contents
 from bridge.errors import Malformed
-from bridge.readers.carelink_csv.decode import contents
 from bridge.readers.carelink_csv.layout import layout_of
 from bridge.readers.carelink_csv.lines import MOST_BYTES, MOST_ROWS, lines_of
 from tests.readers.carelink_csv.exports import G1_COLUMNS, OLD, REVEL, decoded, g1, g1_row, g2, g2_row, of_kind, shown
