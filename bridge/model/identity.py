@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import unicodedata
 from hashlib import sha1
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 NAMESPACE = uuid5(NAMESPACE_URL, "https://glucobridge.org/records")
+_NAMESPACE = NAMESPACE.bytes
 
 
 def _part(text: str) -> str:
@@ -18,8 +19,12 @@ def _part(text: str) -> str:
 
 
 def _uuid5(name: str) -> str:
-    digest = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
-    return str(UUID(bytes=digest[:16], version=5))
+    """As `uuid.uuid5`, at half its cost: every row of every read is named."""
+    digest = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def record_id(profile: str, device_or_feed: str, kind: str, source_key: str) -> str:

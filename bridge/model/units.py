@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-
 MGDL_PER_MMOL = 18.01559
 """Of glucose: mg/dL in one mmol/L."""
 
