@@ -36,6 +36,11 @@ class RunningClock:
         wall = self._shown.wall(set_at).replace(tzinfo=UTC)
         return (int((wall - _EPOCH).total_seconds()) - self.rtc(set_at)) & 0xFFFFFFFF
 
+    def wall(self, at: datetime) -> datetime:
+        """What the pump shows."""
+        seconds = (self.rtc(at) + self.offset(at)) & 0xFFFFFFFF
+        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None)
+
     def _put_right(self, at: datetime) -> datetime:
         """The last time at or before `at`."""
         return self._born + (at - self._born) // _PUT_RIGHT * _PUT_RIGHT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from random import Random
 
@@ -36,6 +36,9 @@ class _Mode(Enum):
     HALF = 2
     COMMANDED = 3
     THROUGH = 4
+    READING = 5
+    OFFERED = 6
+    """Command mode is over: it waits, and a transfer begins when it is asked for."""
 
 
 class NextLink:
@@ -83,7 +86,7 @@ class NextLink:
     @property
     def resting(self) -> bool:
         """Whether nobody is talking to it and its radio is closed."""
-        return self._mode is _Mode.RESTING and not self._reports and not self._radio_open
+        return self._mode in {_Mode.RESTING, _Mode.OFFERED} and not self._reports and not self._radio_open
 
     @property
     def _linked(self) -> Pump | None:
@@ -140,7 +143,7 @@ class NextLink:
     def _hear(self, message: bytes) -> None:
         if message == _EOT:
             self.log.append("04")
-            self._mode = _Mode.RESTING
+            self._mode = _Mode.OFFERED if self._mode in {_Mode.COMMANDED, _Mode.READING} else _Mode.RESTING
             self._tell(_ENQ)
         elif message.startswith(b"\x51\x03"):
             self._operation(message)
@@ -154,27 +157,41 @@ class NextLink:
             (_Mode.HALF, _ENQ): (_Mode.COMMANDED, _ACK),
             (_Mode.COMMANDED, b"W|"): (_Mode.COMMANDED, _ACK),
             (_Mode.COMMANDED, b"Q|"): (_Mode.COMMANDED, _ACK),
+            (_Mode.COMMANDED, b"R|"): (_Mode.READING, _ACK),
+            (_Mode.READING, b"D|"): (_Mode.COMMANDED, self._shown("%y%m%d")),
+            (_Mode.READING, b"T|"): (_Mode.COMMANDED, self._shown("%H%M")),
             (_Mode.COMMANDED, b"1|"): (_Mode.THROUGH, _ACK),
             (_Mode.THROUGH, b"W|"): (_Mode.THROUGH, _ACK),
             (_Mode.THROUGH, b"Q|"): (_Mode.THROUGH, _ACK),
             (_Mode.THROUGH, b"0|"): (_Mode.COMMANDED, _ACK),
         }
-        if message == b"X" and self._mode is _Mode.RESTING:
+        if message == b"X" and self._mode in {_Mode.RESTING, _Mode.OFFERED}:
             self._greet()
+        elif message == _ACK and self._mode is _Mode.OFFERED:
+            self._mode, self._frames = _Mode.GREETED, deque((self._header(), *self._body()))
+            self._tell_record()
         elif message == _ACK and self._mode is _Mode.GREETED:
             self._tell_record()
-        elif (self._mode, message) in steps:
-            self._mode, answer = steps[self._mode, message]
+        elif (step := (self._mode, message.removesuffix(b"\r"))) in steps:
+            self._mode, answer = steps[step]
             self._tell(answer)
         elif message not in (b"X", _NAK, _ENQ):
             self.refused.append(message.hex())
 
     def _greet(self) -> None:
         self._mode = _Mode.GREETED
-        self._frames = deque((b"P|1\r", *self.records, b"L|1||N\r"))
+        self._frames = deque(self._body())
         words = [_EOT + astm(1, self._header()), _ENQ]
         for word in reversed(words) if self.faults.enq_first else words:
             self._tell(word)
+
+    def _body(self) -> Iterator[bytes]:
+        yield from (b"P|1\r", *self.records, b"L|1||N\r")
+
+    def _shown(self, form: str) -> bytes:
+        """A part of its clock, which it has from the pump, and ACK; NAK without a pump."""
+        wall = self._linked.wall() if self._linked is not None else None
+        return _NAK if wall is None else f"D|{wall:{form}}|\r\n".encode() + _ACK
 
     def _tell_record(self) -> None:
         if self._frames:
@@ -185,9 +202,10 @@ class NextLink:
             self._tell(_EOT)
 
     def _header(self) -> bytes:
+        stamp = f"{self._linked.wall():%Y%m%d%H%M%S}" if self._linked is not None else ""
         sender = rf"Bayer6210^01.12\01.04\25.25\01.00.A^{self.model_serial}^0000-^{self.serial}"
         settings = "A=1^C=63^G=1,2,3^I=0200^R=0^S=1^U=0^V=10600^X=070070070070180130180180^Y=120180^Z=1"
-        return rf"H|\^&||000000|{sender}|{settings}|{len(self.records)}||||||P|1|20260310060000".encode() + b"\r"
+        return rf"H|\^&||000000|{sender}|{settings}|{len(self.records)}||||||P|1|{stamp}".encode() + b"\r"
 
     # --- operations ----------------------------------------------------------------------------------
 
@@ -316,6 +334,6 @@ class NextLink:
 
 
 def astm(number: int, record: bytes) -> bytes:
-    """A record framed with its number and sum."""
-    framed = str(number % 8).encode() + record + b"\x03"
+    """A record framed with its number and sum; the mark behind it says whether it is the last."""
+    framed = str(number % 8).encode() + record + (b"\x03" if record.startswith(b"L") else b"\x17")
     return b"\x02" + framed + f"{sum(framed) & 0xFF:02X}".encode() + b"\r\n"

@@ -81,6 +81,10 @@ class Pump:
             return [_word(_NAK, command.to_bytes(2, "big") + bytes((_NOT_SUPPORTED,)))]
         return self._answered(command, parameters, faults)
 
+    def wall(self) -> datetime:
+        """What its clock shows."""
+        return self.clock.wall(self._now())
+
     def _answered(self, command: int, parameters: bytes, faults: Faults) -> list[bytes]:
         code, make = self._answers[command]
         told = self.canned[code] if code in self.canned else make(parameters)

@@ -17,7 +17,7 @@ Now = Callable[[], datetime]
 DAYS = 7
 """How far back a virtual device remembers."""
 _METERS = {
-    "contour-next": contour.CONTOUR_NEXT, "contour-next-one": contour.CONTOUR_NEXT_ONE,
+    "contour-next": contour.CONTOUR_NEXT, "contour-next-one-usb": contour.CONTOUR_NEXT_ONE,
     "contour-next-usb": contour.CONTOUR_NEXT_USB, "contour-usb": contour.CONTOUR_USB,
 }  # fmt: skip
 _LINKED = {"640g": "640G", "670g": "670G"}
@@ -42,7 +42,7 @@ def made(name: str, patient: VirtualPatient, now: Now) -> Built:
     """The device of that name. Raises KeyError for an unknown one."""
     if name in _LINKED:
         pump = next_link.Pump(now, patient, kind=_LINKED[name])
-        return Built(next_link.NextLink(pump), "medtronic-600", pump.serial)
+        return Built(_LivingLink(pump, patient, now), "medtronic-600", pump.serial)
     if name in _STICK_PUMPS:
         serial = "123456"
         return Built(stick.VirtualStick([_LivingPump(serial, name, patient, now)]), "medtronic-stick", serial)
@@ -55,6 +55,20 @@ def plugged_in(names: Iterable[str], now: Now = lambda: datetime.now(UTC), seed:
     """A bus with these devices, all of one patient."""
     patient = VirtualPatient(seed)
     return VirtualBackend([made(name, patient, now).device for name in names])
+
+
+class _LivingLink(next_link.NextLink):
+    """Has the finger-sticks up to the moment it is asked, as a meter of its own."""
+
+    def __init__(self, pump: next_link.Pump, patient: VirtualPatient, now: Now) -> None:
+        super().__init__(pump)
+        self._patient, self._now = patient, now
+
+    def _greet(self) -> None:
+        kind, until = contour.NEXT_LINK_24, self._now()
+        stored = contour.lived(self._patient, until - timedelta(days=DAYS), until, kind)
+        self.records = [f"{text}\r".encode() for text in contour.lines(stored, kind.stamp_digits)]
+        super()._greet()
 
 
 class _LivingMeter(contour.VirtualMeter):
