@@ -44,16 +44,24 @@ def status(context: typer.Context, as_json: _AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None)
-    for name in ("profile", "what", "state", "newest", "pending", "quarantined"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("note")
-    for row in [*body["readers"], *body["destinations"], *body["uploads"]]:
+    rows = [*body["readers"], *body["destinations"], *body["uploads"]]
+    names = {profile: person.name or profile for profile, person in context.obj.settings().profiles.items()}
+    table = Table("person", "what", "state", "newest", "pending", "quarantined", box=None)
+    for row in rows:
+        held = (str(row.get(name, "")) for name in ("pending", "quarantined"))
         table.add_row(
-            row["profile"], row["name"], row["state"], _ago(row["last_record"]), str(row.get("pending", "")),
-            str(row.get("quarantined", "")), row["text"] or "; ".join(row.get("gaps", [])),
-        )  # fmt: skip
-    Console().print(table)
+            names.get(row["profile"], row["profile"]), row["name"], row["state"], _ago(row["last_record"]), *held
+        )
+    console = Console()
+    console.print(table)
+    for row in rows:
+        notes = [row["text"], *(f"nothing is here of {gap}" for gap in row.get("gaps", []))]
+        for note in filter(None, notes):
+            console.print(
+                f"  {names.get(row['profile'], row['profile'])} {row['name']}: {note}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _ago(instant: str | None) -> str:
