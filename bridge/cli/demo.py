@@ -12,10 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from bridge.contracts import Clock, UsbBus
-    from bridge.demo import World
+    from bridge.contracts import Clock
+    from bridge.demo import Device, World
     from bridge.engine.engine import Engine
-    from bridge.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +29,9 @@ def demo(
     speed: Annotated[float, typer.Option(min=1, max=120, help="Seconds of life played in a second.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Which virtual patient.")] = 1,
     people: Annotated[int, typer.Option(min=1, max=20, help="How many of them.")] = 1,
-    device: Annotated[str | None, typer.Option(help="A virtual device on USB instead, such as 640g.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A virtual device instead: 640g on USB, contour-next-one over Bluetooth ...")
+    ] = None,
 ) -> None:
     """A virtual 780G patient on a simulated CareLink, mirrored to a simulated Nightscout and Tidepool."""
     if device is not None:
@@ -44,8 +45,8 @@ def demo(
 
 
 def _known(device: str) -> None:
+    from bridge.demo import known_devices
     from bridge.errors import SettingsInvalid
-    from bridge.simulators.usb.catalogue import known_devices
 
     if device not in known_devices():
         known = ", ".join(known_devices())
@@ -56,7 +57,7 @@ async def _demo(
     folder: Path, minutes: float | None, speed: float, seed: int, people: int, device: str | None
 ) -> bool:
     from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
-    from bridge.demo import FastClock, link_all, plug_in, started
+    from bridge.demo import Device, FastClock, begin_with, link_all, started
     from bridge.engine.lock import engine_lock
     from bridge.journal import open_journal
     from bridge.log import configure
@@ -76,36 +77,36 @@ async def _demo(
             sessions = Sessions(vault, http_client(), clock)
             journal = await open_journal(folder / "journal.db", clock=clock, sealer=VaultSealer(vault))
             try:
-                settings, usb = await link_all(world, sessions), None
+                settings = await link_all(world, sessions)
+                source = Device(settings)
                 if device is not None:
-                    settings, usb = plug_in(settings, world.people[0].patient, device, clock)
-                engine = _engine(settings, sessions, journal, clock, usb)
-                return await _play(engine, settings, world, clock, minutes)
+                    source = await begin_with(settings, world.people[0].patient, device, clock)
+                return await _play(_engine(source, sessions, journal, clock), source, world, clock, minutes)
             finally:
                 await journal.close()
                 await sessions.close()
 
 
-def _engine(settings: Settings, sessions: object, journal: object, clock: Clock, usb: UsbBus | None) -> Engine:
+def _engine(source: Device, sessions: object, journal: object, clock: Clock) -> Engine:
     from random import Random
     from typing import Any, cast
 
     from bridge.engine.build import adapters, hot_plug, readers
     from bridge.engine.engine import Engine
 
-    random = Random()  # noqa: S311
+    settings, random = source.settings, Random()  # noqa: S311
     session_of = cast(Any, sessions).authorised
     return Engine(
         cast(Any, journal),
-        list(readers(settings, session_of, clock, random, usb)),
+        list(readers(settings, session_of, clock, random, source.usb, ble=source.ble)),
         list(adapters(settings, session_of, clock, random)),
         clock,
         random,
-        hot_plug(settings, usb, clock),
+        hot_plug(settings, source.usb, clock),
     )
 
 
-async def _play(engine: Engine, settings: Settings, world: World, clock: Clock, minutes: float | None) -> bool:
+async def _play(engine: Engine, source: Device, world: World, clock: Clock, minutes: float | None) -> bool:
     """Run, draw, and at the end say what arrived. True when everything read is settled everywhere."""
     import time
 
@@ -114,8 +115,11 @@ async def _play(engine: Engine, settings: Settings, world: World, clock: Clock, 
 
     console = Console()
     console.print("A virtual patient on simulated servers. Nothing here is a real person's data. Stop with Ctrl-C.")
+    if source.said:
+        console.print(source.said)
     task = asyncio.ensure_future(engine.run())
-    names = {profile: person.name for profile, person in settings.profiles.items()}
+    life = asyncio.ensure_future(source.life()) if source.life else None
+    names = {profile: person.name for profile, person in source.settings.profiles.items()}
     began = time.monotonic()
     try:
         with Live(console=console, refresh_per_second=4) as live:
@@ -123,8 +127,10 @@ async def _play(engine: Engine, settings: Settings, world: World, clock: Clock, 
                 live.update(await _frame(engine, names, clock))
                 await asyncio.sleep(0.5)
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        running = {each for each in (task, life) if each is not None}
+        for each in running:
+            each.cancel()
+        await asyncio.wait(running)
     return await _summary(engine, world, console)
 
 

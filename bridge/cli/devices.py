@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bridge.cli.binding import write_binding
+from bridge.cli.bluetooth import bluetooth_rows, pair
 from bridge.cli.workplace import Workplace, opened_engine, opened_journal
-from bridge.errors import AlreadyRunning, BridgeError, SettingsInvalid
+from bridge.errors import AlreadyRunning, BridgeError, Incompatible, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,14 +23,17 @@ if TYPE_CHECKING:
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 _Profile = Annotated[str | None, typer.Option(help="Whose it is: profile id or name.")]
-_Reader = Annotated[str | None, typer.Option(help="Reader name, for a device that is not plugged in now.")]
+_Reader = Annotated[
+    str | None,
+    typer.Option(help="Reader name, for a device that is not plugged in now or that the system has paired."),
+]
 ANSWER_S = 300.0
 """How long `sync` waits for the running service."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    devices = typer.Typer(help="What is plugged in, and whose it is.", invoke_without_command=True)
+    devices = typer.Typer(help="Which devices are here, and whose they are.", invoke_without_command=True)
     devices.callback()(listing)
     devices.command()(bind)
     devices.command()(unbind)
@@ -37,15 +43,24 @@ def register(app: typer.Typer) -> None:
 
 
 def listing(context: typer.Context, as_json: _AsJson = False) -> None:
-    """Every known device that is plugged in: what it is, whose, and what it needs."""
+    """Every known device that is plugged in, and everybody's Bluetooth ones: what it is, whose, what it needs."""
     if context.invoked_subcommand:
         return
-    rows = asyncio.run(_rows(context.obj))
+    place: Workplace = context.obj
+    bound = bluetooth_rows(place.settings())
+    try:
+        rows = asyncio.run(_rows(place)) + bound
+    except Incompatible as error:
+        if not bound:
+            raise
+        print(error, file=sys.stderr)
+        rows = bound
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     if not rows:
         print("No device that glucobridge knows is plugged in. `glucobridge doctor usb` says why one may be missing.")
+        print("A Bluetooth meter is met with `glucobridge devices pair`.")
         return
     from rich.console import Console
     from rich.table import Table
@@ -80,29 +95,46 @@ async def _plugged(place: Workplace) -> list[Plugged]:
     from bridge.engine.plugging import recognised
     from bridge.engine.registry import device_plugins
 
-    bus = place.usb(place.settings())
+    settings = place.settings()
+    if not settings.usb.enabled:
+        return []
+    bus = place.usb(settings)
     return [each for device in await bus.devices() for each in await recognised(bus, device_plugins(), device)]
 
 
 def bind(
     context: typer.Context,
-    device: Annotated[str, typer.Argument(help="Serial of the meter or pump, or where it is plugged in.")],
+    device: Annotated[
+        str, typer.Argument(help="Serial (of a Bluetooth device also its address), or where it is plugged in.")
+    ],
     profile: _Profile = None,
     reader: _Reader = None,
+    since: Annotated[
+        str | None, typer.Option(help="Day since when it is theirs (YYYY-MM-DD), if not from now on.")
+    ] = None,
 ) -> None:
-    """Say whose a device is. Nothing is read from a device that belongs to nobody."""
+    """Say whose a device is (`devices pair` does so for Bluetooth). From a device of nobody nothing is read."""
     place: Workplace = context.obj
     owner = place.person(profile, place.settings())
     for name, serial in asyncio.run(_meant(place, device, reader)):
-        _write(place, owner, name, add=serial)
+        write_binding(place, owner, name, add=serial, since=_begin(since))
         print(f"{serial} is read by {name} for {owner}.")
+
+
+def _begin(day: str | None) -> datetime | None:
+    from datetime import UTC, datetime
+
+    try:
+        return None if day is None else datetime.fromisoformat(day).replace(tzinfo=UTC)
+    except ValueError:
+        raise SettingsInvalid(f"{day!r} is no day.", next_step="Say it as YYYY-MM-DD.") from None
 
 
 async def _meant(place: Workplace, device: str, reader: str | None) -> list[tuple[str, str]]:
     """(reader, serial) of what a person named; by the bus where it is plugged in, else by their word."""
-    from bridge.engine.registry import device_plugins
+    from bridge.engine.registry import binding_readers
 
-    known = [plugin.name for plugin in device_plugins()]
+    known = binding_readers()
     if reader is not None:
         if reader not in known:
             raise SettingsInvalid(f"{reader!r} reads no devices.", next_step=f"Say one of: {', '.join(known)}.")
@@ -111,58 +143,10 @@ async def _meant(place: Workplace, device: str, reader: str | None) -> list[tupl
     if not found:
         raise SettingsInvalid(
             f"No device {device!r} is plugged in.",
-            next_step=f"Plug it in, or name its reader with --reader: {', '.join(known)}.",
+            next_step="Plug it in; pair a Bluetooth device with `glucobridge devices pair`; or name its reader with "
+            f"--reader: {', '.join(known)}.",
         )
     return list(dict.fromkeys((each.reader, each.who.serial) for each in found if each.who.serial))
-
-
-def pair(
-    context: typer.Context,
-    address: Annotated[
-        str | None, typer.Argument(help="Bluetooth address; without it what is near is shown.")
-    ] = None,
-    profile: _Profile = None,
-    sensor: Annotated[bool, typer.Option("--sensor", help="A glucose sensor instead of a meter.")] = False,
-) -> None:
-    """Pair a Bluetooth meter or sensor once; from then on it is read when it is switched on in reach."""
-    place: Workplace = context.obj
-    settings = place.settings()
-    if address is None:
-        asyncio.run(_nearby(sensor=sensor))
-        return
-    owner = place.person(profile, settings)
-    found = asyncio.run(_paired(address, sensor=sensor))
-    if found.keeps_one_bond:
-        print("This device knows one partner at a time: a phone that was paired with it must be paired anew.")
-    reader = "ble-cgm" if sensor else "ble-glucose"
-    _write(place, owner, reader, add=found.bound_as)
-    print(f"Paired. It is read by {reader} for {owner}.")
-
-
-_SERVICES = {False: "1808", True: "181f"}
-
-
-async def _nearby(*, sensor: bool) -> None:
-    from bridge.readers.ble_glucose import nearby
-
-    found = await nearby(service=_SERVICES[sensor])
-    for each in found:
-        print(f"{each.address}  {each.name}")
-    if not found:
-        print("Nothing is in sight. Switch the device on (some must be put into pairing mode) and hold it close.")
-
-
-async def _paired(address: str, *, sensor: bool) -> Any:
-    from bridge.readers.ble_glucose import Question
-    from bridge.readers.ble_glucose import pair as pair_with
-
-    async def ask(question: Question) -> int | None:
-        if question.shown is not None:
-            return question.shown if typer.confirm(f"Does the device show {question.shown:06}?") else None
-        typed = await asyncio.to_thread(typer.prompt, "The six digits that the device shows")
-        return int(typed) if str(typed).strip().isdigit() else None
-
-    return await pair_with(address, ask, service=_SERVICES[sensor])
 
 
 def unbind(
@@ -177,29 +161,8 @@ def unbind(
     if not owned:
         raise SettingsInvalid(f"{device!r} belongs to nobody.", next_step="See `glucobridge devices`.")
     for each in owned:
-        _write(place, each.profile, each.reader, remove=device)
+        write_binding(place, each.profile, each.reader, remove=device)
     print(f"{device} belongs to nobody now.")
-
-
-def _write(place: Workplace, profile: str, reader: str, *, add: str = "", remove: str = "") -> None:
-    """Change one `devices` list of the settings file; a file that would not fit is put back."""
-    import tomlkit
-
-    from bridge.engine.bindings import Bindings
-
-    before = place.settings_file.read_text("utf-8")
-    document = tomlkit.parse(before)
-    node: Any = document
-    for part in ("profiles", profile, "readers", reader):
-        node = node.setdefault(part, tomlkit.table())
-    kept = [str(each) for each in node.get("devices", []) if each not in {add, remove}]
-    node["devices"] = [*kept, add] if add else kept
-    place.settings_file.write_text(tomlkit.dumps(document), "utf-8")
-    try:
-        Bindings(place.settings())
-    except SettingsInvalid:
-        place.settings_file.write_text(before, "utf-8")
-        raise
 
 
 def sync(

@@ -1,4 +1,4 @@
-"""The Bluetooth seam: who is in sight, and values in and out of one connected device."""
+"""The Bluetooth seam: who is in sight, pairing, and values in and out of one connected device."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ class Sighted:
 
 Permit = Callable[[str, bytes], bytes]
 """Gives a value back that may be written to a characteristic; raises NotAllowed for any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Asks for the six digits that the device or its label shows; where `shown` is set, whether it shows these."""
+
+    address: str
+    shown: int | None = None
+
+
+class AskPasskey(Protocol):
+    """Asks a person while a device is paired: a terminal, a page, a test."""
+
+    async def __call__(self, question: Question) -> int | None:
+        """The six digits as a number (0..999999); to a shown number that number for yes. None: no."""
+        ...
 
 
 class BleLink(Protocol):
@@ -58,8 +74,13 @@ class BleLink(Protocol):
 class BleRadio(Protocol):
     """The machine's Bluetooth. Everything raises Incompatible or Transient (`ble_unavailable`) without one."""
 
-    async def scan(self, service: str, seconds: float, wanted: Callable[[Sighted], bool]) -> Sequence[Sighted]:
-        """Who advertises a service. Ends early, a moment after one that is wanted was seen."""
+    async def scan(
+        self, service: str, seconds: float, wanted: Callable[[Sighted], bool], *, thorough: bool = False
+    ) -> Sequence[Sighted]:
+        """Who advertises a service. Ends early, a moment after one that is wanted was seen.
+
+        `thorough`: all devices are asked to show themselves, which costs their batteries; for a person who looks.
+        """
         ...
 
     def connect(self, address: str, service: str, permit: Permit) -> AbstractAsyncContextManager[BleLink]:
@@ -67,4 +88,38 @@ class BleRadio(Protocol):
 
         `service`: whose characteristics are meant where a device has one of a UUID in several services.
         """
+        ...
+
+    def answering(self, address: str, ask: AskPasskey) -> AbstractAsyncContextManager[None]:
+        """While it is open the questions of a pairing with that device are put to a person."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """What a device says it is. `keeps_one_bond`: once paired with this machine it knows no phone any more."""
+
+    model: str | None
+    serial: str | None
+    keeps_one_bond: bool = False
+
+
+class BlePlugIn(Protocol):
+    """What the class of a reader of Bluetooth devices has beside a plug-in's attributes."""
+
+    name: str
+
+    @property
+    def advertises(self) -> str:
+        """The service by which its devices are found."""
+        ...
+
+    @property
+    def introduces(self) -> Sequence[str]:
+        """The characteristics that say who a device is; they are only read."""
+        ...
+
+    @classmethod
+    def introduced(cls, values: Sequence[Value], name: str) -> Introduced:
+        """Who they say it is; `name` is the advertised one."""
         ...

@@ -13,7 +13,7 @@ from typing import TypeVar
 from bridge.contracts import Batch, StoredItem
 from bridge.journal.content import content_hash, filled, merged, same_content
 from bridge.journal.matching import Devices, Likeness, item_likeness, likeness, pairs
-from bridge.journal.sources import rank
+from bridge.journal.sources import weight
 from bridge.model import Record
 
 _S = TypeVar("_S")
@@ -62,7 +62,7 @@ class Draft:
     def work_in(self, seen: Seen) -> None:
         """Take a sighting in: of an equal or higher rank it is the next body, of a lower one it fills gaps."""
         self.seen[seen.record.id] = seen
-        body = self._weighed(seen.record, rank(seen.record.reader))
+        body = self._weighed(seen.record, weight(seen.record))
         if not same_content(self.record, body):
             self.record = body
 

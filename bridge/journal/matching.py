@@ -51,7 +51,7 @@ _BUCKET_MS = max(tolerance.within_ms for tolerance in TOLERANCES.values())
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What one sighting is compared by. `form` must be equal where both have one."""
+    """What one sighting is compared by. `form` must be equal where both have one. `clock`: whose wall clock it is."""
 
     name: str
     kind: str
@@ -62,6 +62,7 @@ class Likeness:
     planned: float | None = None
     running: bool = False
     """A bolus that has not ended: what it delivered can still grow, so its plan counts too."""
+    clock: str | None = None
 
 
 def wall_ms(record: Record) -> int | None:
@@ -75,7 +76,10 @@ def likeness(record: Record) -> Likeness | None:
     measure = _measure(record)
     if measure is None:
         return None
-    plain = Likeness(record.id, record.kind, to_ms(record.time), wall_ms(record), measure[0], measure[1])
+    clock = serial_key(record.device.serial) if record.device.serial else None
+    plain = Likeness(
+        record.id, record.kind, to_ms(record.time), wall_ms(record), measure[0], measure[1], clock=clock
+    )  # fmt: skip
     if not isinstance(record, Bolus):
         return plain
     return replace(plain, planned=record.programmed_u, running=not record.completed)
@@ -152,12 +156,25 @@ def _nearness(one: Likeness, other: Likeness) -> _Nearness | None:
     """Order of nearness, the same from both sides; None when they are two events."""
     tolerance = TOLERANCES[one.kind]
     time_gap = abs(one.time_ms - other.time_ms)
-    gap = time_gap if one.wall_ms is None or other.wall_ms is None else abs(one.wall_ms - other.wall_ms)
+    gap = _gap(one, other)
     difference = _difference(one, other)
     forms_differ = one.form is not None and other.form is not None and one.form != other.form
     if gap > tolerance.within_ms or forms_differ or difference is None or difference > tolerance.amount + _ROUNDING:
         return None
     return gap, time_gap, difference, sorted(((one.time_ms, one.name), (other.time_ms, other.name)))
+
+
+def _gap(one: Likeness, other: Likeness) -> int:
+    """By the wall clock where both show one device's, which the two sides may correct differently; else by time.
+
+    A finger-stick keeps the clock of whoever showed it first, the meter or a pump that it told: either may fit.
+    """
+    time_gap = abs(one.time_ms - other.time_ms)
+    two_clocks = one.clock is not None and other.clock is not None and one.clock != other.clock
+    if one.wall_ms is None or other.wall_ms is None or two_clocks:
+        return time_gap
+    wall_gap = abs(one.wall_ms - other.wall_ms)
+    return min(wall_gap, time_gap) if one.kind == "meter_glucose" else wall_gap
 
 
 def _difference(one: Likeness, other: Likeness) -> float | None:

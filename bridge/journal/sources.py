@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bridge.model import MeterGlucose, Record
+
 _DEVICE_READERS = ("medtronic-", "minimed-", "contour-", "ble-")
 _EXPORT_READERS = ("carelink-csv",)
 
-DEVICE, EXPORT, FEED = 3, 2, 1
+OWN, DEVICE, EXPORT, FEED = 4, 3, 2, 1
 
 
 def rank(reader: str) -> int:
@@ -13,6 +15,12 @@ def rank(reader: str) -> int:
     if reader.startswith(_DEVICE_READERS):
         return DEVICE
     return EXPORT if reader.startswith(_EXPORT_READERS) else FEED
+
+
+def weight(record: Record) -> int:
+    """How well a sighting knows its event: as its reader; a meter knows its own value better than a pump it told."""
+    known = rank(record.reader)
+    return OWN if known == DEVICE and isinstance(record, MeterGlucose) and record.entry == "meter" else known
 
 
 def polled(reader: str) -> bool:

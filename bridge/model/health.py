@@ -48,7 +48,9 @@ class State(StrEnum):
     CAREPORTAL_OFF = "careportal_off"
     SETTINGS_INVALID = "settings_invalid"
     VAULT_LOCKED = "vault_locked"
+    VAULT_NOT_MOVED = "vault_not_moved"
     JOURNAL_UNUSABLE = "journal_unusable"
+    PROGRAM_TOO_OLD = "program_too_old"
     ALREADY_RUNNING = "already_running"
     BUG = "bug"
 

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
+from bridge.ble import BleakRadio, pair
+from bridge.ble.agent import bluez_agent
+from bridge.contracts.ble import Question
 from bridge.errors import BridgeError, Transient, Unauthorised
 from bridge.model.health import State
-from bridge.readers.ble_glucose import BleakRadio, Question, pair
-from bridge.readers.ble_glucose.agent import bluez_agent
+from bridge.readers.ble_glucose import BleGlucoseReader
 from bridge.simulators.ble import Security
 from bridge.simulators.ble.bluez import FakeBlueZ, private_bus
 from tests.readers.ble_glucose.room import ADDRESS, SERIAL, Room
 
-pytestmark = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon on this machine")
+needs_dbus = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon on this machine")
+pytestmark = needs_dbus
 CODE = 123456
 ENVIRONMENT = "DBUS_SYSTEM_BUS_ADDRESS"
 
@@ -87,7 +90,7 @@ async def test_the_agent_brings_the_code(bluez: FakeBlueZ, room: Room) -> None:
         asked.append(question)
         return CODE
 
-    assert (await pair(ADDRESS, person, radio=room.radio)).bound_as == SERIAL
+    assert (await pair(room.radio, BleGlucoseReader, ADDRESS, person)).bound_as == SERIAL
     assert asked == [Question(ADDRESS)]
     assert bluez.asked == ["RequestPasskey"]
     assert len(await room.records(room.reader())) == 3
@@ -103,7 +106,7 @@ async def test_the_agent_brings_a_wrong_code(bluez: FakeBlueZ, room: Room, answe
         return answer
 
     with pytest.raises(Unauthorised) as caught:
-        await pair(ADDRESS, person, radio=room.radio)
+        await pair(room.radio, BleGlucoseReader, ADDRESS, person)
     assert caught.value.state == "not_linked"
     assert (await room.read(room.reader()))[0].health.state is State.NOT_LINKED
 

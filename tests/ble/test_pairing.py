@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
+from bridge.ble import Paired, nearby, pair, pairing
+from bridge.contracts.ble import AskPasskey, Question
 from bridge.errors import DeviceUnreachable, NotAllowed, Unauthorised
 from bridge.model.health import State
-from bridge.readers.ble_glucose import AskPasskey, Paired, Question, nearby, pair, pairing
+from bridge.readers.ble_glucose import BleGlucoseReader
 from bridge.simulators.ble import Security
 from tests.readers.ble_glucose.room import ADDRESS, SERIAL, Room
 
@@ -30,16 +30,7 @@ class Person:
 
 
 async def paired(room: Room, person: AskPasskey) -> Paired:
-    @asynccontextmanager
-    async def answering(address: str, ask: AskPasskey) -> AsyncIterator[None]:
-        async def answer(shown: int | None) -> int | None:
-            return await ask(Question(address, shown))
-
-        room.air.computer.keyboard.answer = answer
-        yield
-        room.air.computer.keyboard.answer = None
-
-    return await pair(ADDRESS.lower(), person, radio=room.radio, answering=answering)
+    return await pair(room.radio, BleGlucoseReader, ADDRESS.lower(), person)
 
 
 async def test_an_unpaired_meter_says_what_to_do(room: Room) -> None:
@@ -59,7 +50,7 @@ async def test_the_right_code_pairs_and_the_bond_reads(room: Room) -> None:
     person = Person()
     found = await paired(room, person)
     assert person.asked == [Question(ADDRESS)]
-    assert (found.bound_as, found.identity.model, found.keeps_one_bond) == (SERIAL, "Contour7800", True)
+    assert (found.bound_as, found.who.model, found.who.keeps_one_bond) == (SERIAL, "Contour Next One", True)
     assert await room.air.computer.bonded(ADDRESS)
     reader = room.reader()
     assert len(await room.records(reader)) == 3
@@ -98,7 +89,7 @@ async def test_a_meter_without_a_screen_asks_nobody(room: Room) -> None:
     await meter.switch_on()
     assert (await room.read(room.reader()))[0].health.state is State.NOT_LINKED
     person = Person()
-    assert not (await paired(room, person)).keeps_one_bond
+    assert not (await paired(room, person)).who.keeps_one_bond
     assert not person.asked
     room.later()
     assert len(await room.records(room.reader())) == 3
@@ -137,7 +128,7 @@ async def test_a_person_who_takes_too_long(room: Room, monkeypatch: pytest.Monke
 async def test_what_is_nearby_is_seen_without_a_connection(room: Room) -> None:
     meter = room.meter()
     await meter.switch_on()
-    assert [(each.address, each.name) for each in await nearby(room.radio, seconds=0.3)] == [
+    assert [(each.address, each.name) for each in await nearby(room.radio, BleGlucoseReader, seconds=0.3)] == [
         (ADDRESS, "Contour7800H0000001")
     ]
     assert meter.connections == 0

@@ -93,6 +93,15 @@ def test_wall_clocks_win_over_corrected_times() -> None:
     assert match(bolus(0, device_time=wall), bolus(0, reader=USB))
 
 
+def test_the_wall_clocks_of_two_devices_are_not_compared() -> None:
+    """A pump's clock may be a minute off its meter's: both were corrected, so the instants tell."""
+    wall, later = NOW.replace(tzinfo=None), at(2).replace(tzinfo=None)
+    told = meter(0.4, 120, USB, device=PUMP, entry="linked", device_time=later)
+    assert match(meter(0, 120, device_time=wall), told)
+    assert match(told, meter(0, 120, device_time=wall))
+    assert not match(meter(2, 120, device_time=wall), meter(0, 120, USB, device=PUMP, device_time=wall))
+
+
 def test_the_nearest_is_taken_one_to_one() -> None:
     here = [likeness(bolus(minutes, 1, key=str(minutes))) for minutes in (0, 0.5)]
     there = [likeness(bolus(minutes, 1, USB, key=str(minutes))) for minutes in (0.4, -0.5, 0.9)]

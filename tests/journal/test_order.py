@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from datetime import timedelta
+from itertools import count, permutations
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,15 +18,18 @@ from hypothesis import strategies as st
 from bridge.contracts import DeliveryState, Destination, Settled, Settlement
 from bridge.journal import SqliteJournal, open_journal
 from bridge.journal.sources import rank
-from bridge.model import Bolus, Record, record_id
+from bridge.model import Bolus, MeterGlucose, Record, record_id
 from tests.contracts.journal_records import (
     CLOUD,
     FILE,
+    METER,
     NOW,
+    PUMP,
     USB,
     batch,
     bolus,
     glucose,
+    meter,
 )
 from tests.support.clock import FakeClock
 
@@ -130,6 +136,50 @@ async def _pairs_after(journal: SqliteJournal, reads: Sequence[Sequence[Bolus]])
         keys.update({row.id: f"{row.reader} {row.source_key}" for row in rows})
         await journal.append(batch(*rows, reader=rows[0].reader if rows else CLOUD, profile=profile))
     return {frozenset(keys[name] for name in pair) for pair in (await journal.aliases(profile)).items()}
+
+
+# --- one finger-stick ---------------------------------------------------------------------------------
+
+OF_THE_METER, OF_THE_PUMP = -25, 54
+"""Seconds that a clock is off; each reader corrects it by its own reckoning."""
+
+
+def sticks() -> list[MeterGlucose]:
+    """One test, as the meter tells it in two ways, the pump that it told in two, the cloud, and an export file."""
+    wall = NOW.replace(tzinfo=None)
+    of_meter, of_pump = wall + timedelta(seconds=OF_THE_METER), wall + timedelta(seconds=OF_THE_PUMP)
+    return [
+        meter(-25 / 60, 126, "ble-glucose", device_time=of_meter, meal="after"),
+        meter(-20 / 60, 126, "contour-usb", device_time=of_meter, meal="after"),
+        meter(0, 126, USB, device=PUMP, entry="linked", device_time=of_pump),
+        meter(4 / 60, 126, "minimed-ble", device=PUMP, entry="linked", device_time=of_pump),
+        meter(2 / 60, 126, CLOUD, device=PUMP, device_time=of_pump),
+        meter(0, 126, FILE, device=PUMP, entry="linked", device_time=of_pump),
+    ]
+
+
+@pytest.mark.proof
+def test_a_finger_stick_of_six_tellers_is_one_record_with_the_meters_body(journal: SqliteJournal) -> None:
+    """All 720 orders, in short a tenth of them."""
+    seed, orders = Random().randrange(2**32), list(permutations(sticks()))
+    if os.environ.get("GLUCOBRIDGE_PROOF") != "long":
+        orders = Random(seed).sample(orders, 72)
+    print(f"seed {seed}: {len(orders)} orders")
+    for order in orders:
+        asyncio.run(_check_one_stick(journal, fresh(), order))
+
+
+async def _check_one_stick(journal: SqliteJournal, profile: str, order: Sequence[MeterGlucose]) -> None:
+    for each in order:
+        own = record_id(profile, f"feed of {each.reader}", each.kind, each.source_key)
+        await journal.append(batch(each.model_copy(update={"profile": profile, "id": own}), profile=profile))
+    names = [each.reader for each in order]
+    (record,) = await kept(journal, profile)
+    assert isinstance(record, MeterGlucose)
+    assert (record.time, record.entry, record.meal, record.device.serial) == (
+        order[0].time, "meter", "after", METER.serial
+    ), names  # fmt: skip
+    assert record.reader in {"ble-glucose", "contour-usb"}, names
 
 
 # --- counts ----------------------------------------------------------------------------------------

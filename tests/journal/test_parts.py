@@ -10,14 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.engine.planning import INNER
 from bridge.journal import Retention, spans
 from bridge.journal.content import content_hash, filled, merged, same_content
 from bridge.journal.intake import sightings
 from bridge.journal.links import relinked, targets
 from bridge.journal.retention import Worth, lifetime, worth
-from bridge.journal.sources import polled, rank
+from bridge.journal.sources import polled, rank, weight
+from bridge.journal.surroundings import KINDS, windows
 from bridge.model import Bolus, Device, Record
-from tests.contracts.journal_records import CLOUD, FILE, NOW, PUMP, USB, at, basal, bolus, calculation, carbs, glucose
+from tests.contracts.journal_records import (
+    CLOUD,
+    FILE,
+    NOW,
+    PUMP,
+    USB,
+    at,
+    basal,
+    bolus,
+    calculation,
+    carbs,
+    glucose,
+    meter,
+)
 
 # --- content ---------------------------------------------------------------------------------------
 
@@ -129,6 +144,24 @@ def test_merged_spans_are_the_same_time_and_never_touch(told: list[spans.Span]) 
 def test_the_device_knows_best(reader: str, expected: int) -> None:
     assert rank(reader) == expected
     assert polled(reader) is (expected == 1)
+    assert weight(bolus(reader=reader)) == expected
+
+
+def test_a_meter_knows_its_own_value_better_than_a_pump_it_told() -> None:
+    own = [weight(meter(reader=reader)) for reader in ("ble-glucose", "contour-usb")]
+    told = [weight(meter(reader=reader, entry="linked")) for reader in (USB, "minimed-ble")]
+    assert min(own) > max(told) > weight(meter(reader=FILE)) > weight(meter(reader=CLOUD))
+
+
+def test_all_that_explains_what_a_round_may_touch_is_read() -> None:
+    """A pause of up to three hours is explained by readings, also of a record at the edge of what may change.
+    Statuses are explained by the newest one accepted, wherever it is."""
+    spans = {kind: (start, end) for kind, start, end in windows([0])}
+    touched_ms = INNER // timedelta(milliseconds=1)
+    assert set(spans) == set(KINDS)
+    for start, end in (span for kind, span in spans.items() if kind != "pump_status"):
+        assert end >= touched_ms + 180 * 60_000
+        assert start <= -touched_ms - 180 * 60_000
 
 
 @pytest.mark.parametrize(

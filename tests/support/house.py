@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bridge.contracts import Clock, DeliveryState, Interval, Journal, UsbBus
+from bridge.contracts import BleRadio, Clock, DeliveryState, Interval, Journal, UsbBus
 from bridge.credentials import Sessions, Vault, VaultSealer, create_key, http_client
 from bridge.demo import World, link_all, started
 from bridge.engine.build import adapters, backfills, graces, readers, uploadings
@@ -37,7 +37,9 @@ class House:
     proxies: dict[str, FaultProxy] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def engine(self, seed: int = 1, usb: UsbBus | None = None) -> AsyncIterator[Engine]:
+    async def engine(
+        self, seed: int = 1, usb: UsbBus | None = None, ble: BleRadio | None = None
+    ) -> AsyncIterator[Engine]:
         """One process's life: opens journal and sessions, closes them at the end."""
         vault = Vault(self.folder, create_key(self.folder))
         sessions = Sessions(vault, http_client(), self.clock, random=Random(seed))
@@ -46,7 +48,7 @@ class House:
         try:
             yield Engine(
                 journal,
-                list(readers(self.settings, sessions.authorised, self.clock, random, usb)),
+                list(readers(self.settings, sessions.authorised, self.clock, random, usb, ble=ble)),
                 list(adapters(self.settings, sessions.authorised, self.clock, random)),
                 self.clock,
                 random,

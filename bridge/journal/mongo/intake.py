@@ -14,8 +14,8 @@ from bridge.journal.links import targets
 from bridge.journal.matching import TOLERANCES, Devices, wall_ms
 from bridge.journal.mongo import deliveries
 from bridge.journal.mongo.connection import Doc
-from bridge.journal.mongo.visiting import Visit
-from bridge.journal.sources import rank
+from bridge.journal.mongo.visiting import Ask, Visit
+from bridge.journal.sources import weight
 from bridge.journal.spans import around
 from bridge.model import Record, from_json, from_ms, to_json, to_ms
 
@@ -29,9 +29,25 @@ class _Known(NamedTuple):
     hash: bytes
 
 
-async def add_records(visit: Visit, batch: Batch, seen: dict[str, Seen]) -> Appended:
-    """Write a batch's records and their deliveries; what was known stays untouched."""
-    known = await _known(visit, seen)
+def before_adding(seen: Collection[str]) -> tuple[Ask | None, Ask | None]:
+    """What `add_records` must know: which of these ids are records, and which are further names of one."""
+    if not seen:
+        return None, None
+    names = {"$in": list(seen)}
+    return Ask("records", {"id": names}, ("id", "hash")), Ask(
+        "aliases", {"alias": names}, ("alias", "record", "hash")
+    )
+
+
+async def add_records(
+    visit: Visit, batch: Batch, seen: dict[str, Seen], records: Sequence[Doc], aliases: Sequence[Doc]
+) -> Appended:
+    """Write a batch's records and their deliveries; what was known stays untouched.
+
+    `records` and `aliases`: answers to `before_adding`.
+    """
+    known = {row["alias"]: _Known(row["record"], row["hash"]) for row in aliases}
+    known |= {row["id"]: _Known(row["id"], row["hash"]) for row in records}
     changed = [each for name, each in seen.items() if name in known and known[name].hash != each.hash]
     unknown = [each for name, each in seen.items() if name not in known]
     if not changed and not unknown:
@@ -42,17 +58,6 @@ async def add_records(visit: Visit, batch: Batch, seen: dict[str, Seen]) -> Appe
     revised = [draft.record.id for draft in plan.revised]
     new = [each.record.id for each in plan.new]
     return Appended(new, revised, len(seen) - len(new) - len(revised))
-
-
-async def _known(visit: Visit, names: Collection[str]) -> dict[str, _Known]:
-    if not names:
-        return {}
-    rows = await visit.found("records", {"id": {"$in": list(names)}}, ("id", "hash"))
-    known = {row["id"]: _Known(row["id"], row["hash"]) for row in rows}
-    if rest := [name for name in names if name not in known]:
-        rows = await visit.found("aliases", {"alias": {"$in": rest}}, ("alias", "record", "hash"))
-        known.update({row["alias"]: _Known(row["record"], row["hash"]) for row in rows})
-    return known
 
 
 # --- what is near ----------------------------------------------------------------------------------
@@ -157,7 +162,7 @@ def _row(n: int, new: New) -> Doc:
     wall = wall_ms(record)
     return {
         "id": record.id, "n": n, "time_ms": to_ms(record.time), "readers": [record.reader],
-        "rank": rank(record.reader), "hash": new.seen.hash, **_body(record),
+        "rank": weight(record), "hash": new.seen.hash, **_body(record),
         **({} if wall is None else {"wall_ms": wall}),
     }  # fmt: skip
 
@@ -192,7 +197,7 @@ async def _update(visit: Visit, drafts: Sequence[Draft]) -> None:
         visit.one({"alias": name}, {"$set": _alias_row(draft.held.record.id, seen)}, upsert=True)
         for draft in drafts
         for name, seen in draft.seen.items()
-        if name != draft.held.record.id or rank(seen.record.reader) < draft.rank
+        if name != draft.held.record.id or weight(seen.record) < draft.rank
     ]
     await visit.run("aliases", further)
     await _keep_replaced(visit, [draft for draft in drafts if draft.revised])

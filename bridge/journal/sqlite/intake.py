@@ -12,7 +12,7 @@ from bridge.journal import intake
 from bridge.journal.intake import Draft, Held, Nearby, New, Plan, Seen
 from bridge.journal.links import targets
 from bridge.journal.matching import TOLERANCES, Devices, wall_ms
-from bridge.journal.sources import rank
+from bridge.journal.sources import weight
 from bridge.journal.spans import around
 from bridge.journal.sqlite import deliveries
 from bridge.journal.sqlite.rows import instant, listed
@@ -180,7 +180,7 @@ def _row(n: int, profile: int, new: New) -> tuple[Any, ...]:
     record = new.record
     return (
         n, profile, record.id, record.kind, to_ms(record.time), wall_ms(record), device_key(record), record.reader,
-        rank(record.reader), record.revision, new.seen.hash, to_json(record).decode(),
+        weight(record), record.revision, new.seen.hash, to_json(record).decode(),
     )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def _update(db: sqlite3.Connection, profile: int, draft: Draft, now_ms: int) -> 
     for name, seen in draft.seen.items():
         if name == draft.held.record.id:
             db.execute("UPDATE records SET hash = ? WHERE n = ?", (seen.hash, n))
-        if name != draft.held.record.id or rank(seen.record.reader) < draft.rank:
+        if name != draft.held.record.id or weight(seen.record) < draft.rank:
             db.execute(_ALIAS, _alias_row(profile, n, seen))
     db.execute("UPDATE records SET rank = ? WHERE n = ?", (draft.rank, n))
     if draft.revised:

@@ -9,23 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.contracts import Decoded, Memory
-from bridge.errors import InvalidRecord, Malformed
+from bridge.errors import InvalidRecord
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 from bridge.model.records import Device, Record
-from bridge.model.time import EARLIEST, iso_ms, iso_wall, parse_instant
+from bridge.model.time import iso_ms, iso_wall, parse_instant
 from bridge.readers.ble_cgm.making import FAMILY, Maker, Session, feed
 from bridge.readers.ble_cgm.session import SessionStart
-from bridge.readers.ble_cgm.transfer import MANUFACTURER, MODEL, Transfer
+from bridge.readers.ble_cgm.transfer import Transfer
 from bridge.wire import gatt_lines
+from bridge.wire.context import host_clock, zone
+from bridge.wire.device_information import MANUFACTURER, MODEL
 
 SAME = timedelta(minutes=3)
 """The sensor counts whole minutes and drifts: a start this near to the reckoned one is right."""
 AHEAD = timedelta(minutes=5)
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _UNSET = Health(State.CLOCK_NOT_SET, "The sensor does not tell when its session began, so its readings have no time.")
 _INCOMPLETE = Health(State.INCOMPLETE, "The sensor went away before all was read. The next read brings the rest.")
 
@@ -56,7 +56,7 @@ class _Reading:
     def __post_init__(self) -> None:
         serial, context = self.transfer.serial, self.capture.context
         self.feed = feed(serial) if serial else self.capture.feed
-        self.host, self.zone = _host_clock(context), _zone(context)
+        self.host, self.zone = host_clock(context), zone(context)
         self.complete = context.get("complete") != "no"
 
     def decoded(self) -> Decoded:
@@ -158,24 +158,3 @@ class _Reading:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _zone(context: Mapping[str, str]) -> tzinfo | None:
-    name = context.get("timezone")
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Malformed(
-            f"The time zone {name!r} is not known.", next_step="Name one such as Europe/Berlin."
-        ) from None
-
-
-def _host_clock(context: Mapping[str, str]) -> datetime | None:
-    said = context.get("host_clock")
-    try:
-        host = parse_instant(said) if said else None
-    except (ValueError, OverflowError):
-        raise Malformed("The capture's host clock cannot be read.") from None
-    if host is not None and not EARLIEST <= host < _LATEST:
-        raise Malformed("The capture's host clock is wrong.")
-    return host

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -11,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.contracts import Batch, Decoded, Memory, Setup
-from bridge.contracts.ble import BleRadio
+from bridge.contracts.ble import BleRadio, Introduced
 from bridge.errors import (
     BridgeError,
     ContractViolation,
@@ -26,21 +25,22 @@ from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms, iso_wall
+from bridge.model.whose import Whose
 from bridge.readers.ble_cgm.allowed import permitted
 from bridge.readers.ble_cgm.decode import decode
 from bridge.readers.ble_cgm.making import NAME, feed
-from bridge.readers.ble_cgm.redaction import redacted
 from bridge.readers.ble_cgm.session import parse_session_start
 from bridge.readers.ble_cgm.talk import Talk
-from bridge.readers.ble_cgm.transfer import MEASUREMENT, SERVICE
+from bridge.readers.ble_cgm.transfer import IDENTITY, MEASUREMENT, SERVICE
 from bridge.wire import gatt_lines
+from bridge.wire.device_information import MODEL, SERIAL, redacted, text
+from bridge.wire.gatt_lines import Value
 
 INTERVAL = timedelta(minutes=5)
 """Between two readings of most sensors."""
 _AFTER = timedelta(seconds=20)
 _SOON = timedelta(minutes=1)
 _EXPECTED = (Transient, DeviceUnreachable, Unauthorised, Incompatible, Refused, Malformed)
-_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 _NOBODY = Health(State.NO_DEVICE, "No sensor of this person is in reach.")
 _UNBOUND = Health(State.DEVICE_UNBOUND, "A sensor is in reach that belongs to nobody here yet. Bind it.")
 
@@ -61,13 +61,20 @@ class BleCgmReader:
     file_feed = "ble"
     Settings: ClassVar[type[BaseModel]] = BleCgmSettings
     linking: ClassVar[None] = None
+    advertises: ClassVar[str] = SERVICE
+    introduces: ClassVar[Sequence[str]] = IDENTITY
 
     def __init__(self, setup: Setup, radio: BleRadio | None = None) -> None:
         self._setup, self._clock = setup, setup.clock
         self._settings = BleCgmSettings.model_validate(dict(setup.settings))
         self._radio: BleRadio | None = radio if radio is not None else setup.ble
-        self._bound = frozenset(_spelt(each) for each in self._settings.devices)
-        self._strangers: dict[str, str | None] = {}
+        self._whose = Whose(self._settings.devices, setup.bound_elsewhere)
+
+    @classmethod
+    def introduced(cls, values: Sequence[Value], name: str) -> Introduced:
+        """Who a sensor says it is."""
+        said = {value.uuid: text(value.data) for value in values}
+        return Introduced(said.get(MODEL) or name or None, said.get(SERIAL))
 
     def decode(self, capture: Capture, memory: Memory) -> Decoded:
         """Records of characteristic values as text, one a line. Pure. Raises Malformed for anything else."""
@@ -75,7 +82,7 @@ class BleCgmReader:
 
     def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
         """The same read with made-up serials and without an address."""
-        return redacted(capture, names)
+        return redacted(capture, names, feed)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass: a batch for each sensor that was read. `since` changes nothing: a sensor is asked by minute."""
@@ -97,23 +104,11 @@ class BleCgmReader:
                     yield batch
                     memory = memory if batch.decoded is None else replace(memory, state=batch.decoded.state)
         if not told:
-            nobodys = any(self._is_nobodys(each.address) for each in sighted)
+            nobodys = any(self._whose.is_nobodys(each.address) for each in sighted)
             yield self._batch(_UNBOUND if nobodys else _NOBODY, _SOON)
 
-    def _is_nobodys(self, address: str) -> bool:
-        """Whether it can be said that nobody here has it; without its serial only where nobody else has any."""
-        elsewhere = self._setup.bound_elsewhere
-        if address in elsewhere:
-            return False
-        return self._strangers[address] not in elsewhere if address in self._strangers else not elsewhere
-
     def _may_be_ours(self, address: str, memory: Memory) -> bool:
-        """Whether it is bound, or may be bound by a serial that we do not know yet."""
-        known = _table(memory.state, "addresses")
-        if address in self._bound or address in known:
-            return address in self._bound or known[address] in self._bound
-        unmet = {each for each in self._bound if not _ADDRESS.fullmatch(each)} - set(known.values())
-        return address not in self._strangers and bool(unmet)
+        return self._whose.may_be_ours(address, _table(memory.state, "addresses"))
 
     async def _visit(self, radio: BleRadio, address: str, memory: Memory) -> Batch | None:
         """One sensor's batch, None for a stranger. What came before an outage is decoded like a whole read."""
@@ -123,8 +118,7 @@ class BleCgmReader:
             async with radio.connect(address, SERVICE, permitted) as link:
                 talk = Talk(link, self._clock)
                 serial = await talk.introduce()
-                if not {serial or address, address} & self._bound:
-                    self._strangers[address] = serial
+                if not self._whose.is_ours(address, serial):
                     return None
                 start = await talk.read_session()
                 try:
@@ -170,12 +164,6 @@ class BleCgmReader:
 
     def _batch(self, health: Health, wait: timedelta) -> Batch:
         return Batch(self._setup.profile, NAME, self._clock.now() + wait, health)
-
-
-def _spelt(device: str) -> str:
-    """A serial as it is, an address in upper case."""
-    upper = device.strip().upper()
-    return upper if _ADDRESS.fullmatch(upper) else device.strip()
 
 
 def _health(error: BridgeError) -> Health:

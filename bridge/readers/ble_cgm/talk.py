@@ -9,8 +9,9 @@ from datetime import datetime
 from bridge.contracts import Clock
 from bridge.contracts.ble import BleLink
 from bridge.errors import BridgeError, Malformed, Transient
-from bridge.readers.ble_cgm.transfer import FEATURE, IDENTITY, MEASUREMENT, RACP, SERIAL, START, STATUS
+from bridge.readers.ble_cgm.transfer import FEATURE, IDENTITY, MEASUREMENT, RACP, START, STATUS
 from bridge.wire import racp
+from bridge.wire.device_information import SERIAL, text
 from bridge.wire.gatt_lines import Value
 from bridge.wire.racp import Code, Ended
 
@@ -34,8 +35,7 @@ class Talk:
         """Ask who it is; its serial."""
         for uuid in IDENTITY:
             await self._read(uuid)
-        said = next((value.data for value in self.values if value.uuid == SERIAL), b"")
-        return said.split(b"\0")[0].decode("utf-8", "replace").strip() or None
+        return next((text(value.data) for value in self.values if value.uuid == SERIAL), None)
 
     async def read_session(self) -> bytes | None:
         """Ask for the session; the value of its start."""

@@ -20,16 +20,16 @@ from bridge.readers.ble_cgm.session import (
     parse_session_start,
     parse_status,
 )
+from bridge.wire.device_information import FIRMWARE, HARDWARE, MANUFACTURER, MODEL, SERIAL, text
 from bridge.wire.e2e_crc import Dialect
 from bridge.wire.gatt_lines import Value
 
 SERVICE = "181f"
 MEASUREMENT, FEATURE, STATUS, START, RUN_TIME, CONTROL = "2aa7", "2aa8", "2aa9", "2aaa", "2aab", "2aac"
 RACP = "2a52"
-MANUFACTURER, MODEL, SERIAL, FIRMWARE = "2a29", "2a24", "2a25", "2a26"
 IDENTITY = (MANUFACTURER, MODEL, SERIAL, FIRMWARE)
 _OURS = {MEASUREMENT, FEATURE, STATUS, START, RUN_TIME, CONTROL}
-_SAYS_NOTHING = {RACP, RUN_TIME, FIRMWARE, "2a27", "2a19"}
+_SAYS_NOTHING = {RACP, RUN_TIME, FIRMWARE, HARDWARE, "2a19"}
 
 
 @dataclass(slots=True)
@@ -111,6 +111,6 @@ class Transfer:
             self.calibrations.append(calibration)
 
     def _text(self, uuid: str, data: bytes) -> None:
-        text = data.split(b"\0")[0].decode("utf-8", "replace").strip()
-        if text:
-            self.texts[uuid] = text
+        said = text(data)
+        if said is not None:
+            self.texts[uuid] = said

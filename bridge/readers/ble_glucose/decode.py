@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.contracts import Decoded, Memory, Sighting
-from bridge.errors import InvalidRecord, Malformed
+from bridge.errors import InvalidRecord
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 from bridge.model.records import Record
-from bridge.model.time import EARLIEST, parse_instant
+from bridge.model.time import EARLIEST
 from bridge.readers.ble_glucose.making import Maker, Row, feed, wanted_key
 from bridge.readers.ble_glucose.measurement import Measurement
 from bridge.readers.ble_glucose.placing import AHEAD, Placed, Placing
 from bridge.readers.ble_glucose.transfer import Transfer
 from bridge.wire import gatt_lines
+from bridge.wire.context import host_clock, zone
 
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 BOGUS = timedelta(days=1)
 """A full TaiDoc memory shows one more result, years ahead: what is further ahead than this is none."""
 _INCOMPLETE = "The meter went away before all its results were read. The next read brings the rest."
@@ -54,8 +53,8 @@ class _Reading:
     def __post_init__(self) -> None:
         context, serial = self.capture.context, self.transfer.identity.serial
         self.feed = feed(serial) if serial else self.capture.feed
-        self.host = _host_clock(context)
-        self.placing = Placing(_zone(context), self.transfer.shown, self.host)
+        self.host = host_clock(context)
+        self.placing = Placing(zone(context), self.transfer.shown, self.host)
         self.complete = context.get("complete") != "no"
 
     def decoded(self) -> Decoded:
@@ -199,24 +198,3 @@ def _off(off_s: int) -> str:
     length = f"{minutes} min" if minutes < 180 else f"{minutes // 60} h"
     side = "ahead" if off_s > 0 else "behind"
     return f"The meter's clock is {length} {side}; times were corrected. Set date and time on the meter."
-
-
-def _zone(context: Mapping[str, str]) -> tzinfo | None:
-    name = context.get("timezone")
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Malformed(
-            f"The time zone {name!r} is not known.", next_step="Name one such as Europe/Berlin."
-        ) from None
-
-
-def _host_clock(context: Mapping[str, str]) -> datetime | None:
-    said = context.get("host_clock")
-    try:
-        host = parse_instant(said) if said else None
-    except (ValueError, OverflowError):
-        raise Malformed("The capture's host clock cannot be read.") from None
-    if host is not None and not EARLIEST <= host < _LATEST:
-        raise Malformed("The capture's host clock is wrong.")
-    return host

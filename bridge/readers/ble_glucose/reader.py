@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -11,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.contracts import Batch, Decoded, Memory, Setup
-from bridge.contracts.ble import BleRadio, Sighted
+from bridge.contracts.ble import BleRadio, Introduced, Sighted
 from bridge.errors import (
     BridgeError,
     ContractViolation,
@@ -26,18 +25,19 @@ from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 from bridge.model.pseudonym import Pseudonyms
 from bridge.model.time import iso_ms
+from bridge.model.whose import Whose
 from bridge.readers.ble_glucose.allowed import permitted
 from bridge.readers.ble_glucose.decode import decode
 from bridge.readers.ble_glucose.making import NAME, feed
-from bridge.readers.ble_glucose.redaction import redacted
 from bridge.readers.ble_glucose.resting import Resting
 from bridge.readers.ble_glucose.talk import Talk
-from bridge.readers.ble_glucose.transfer import SERVICE
+from bridge.readers.ble_glucose.transfer import FEATURE, IDENTITY, MEASUREMENT, SERVICE, Identity, keeps_one_bond
 from bridge.wire import gatt_lines
+from bridge.wire.device_information import redacted
+from bridge.wire.gatt_lines import Value
 
 _WITHOUT_RADIO = timedelta(minutes=1)
 _EXPECTED = (Transient, DeviceUnreachable, Unauthorised, Incompatible, Refused, Malformed)
-_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 _ASLEEP = Health(State.NO_DEVICE, "No meter of this person is switched on in reach.")
 _UNBOUND = Health(State.DEVICE_UNBOUND, "A meter is switched on in reach that belongs to nobody here yet. Bind it.")
 
@@ -69,14 +69,22 @@ class BleGlucoseReader:
     file_feed = "ble"
     Settings: ClassVar[type[BaseModel]] = BleGlucoseSettings
     linking: ClassVar[None] = None
+    advertises: ClassVar[str] = SERVICE
+    introduces: ClassVar[Sequence[str]] = (*IDENTITY, FEATURE)
 
     def __init__(self, setup: Setup, radio: BleRadio | None = None) -> None:
         self._setup, self._clock = setup, setup.clock
         self._settings = BleGlucoseSettings.model_validate(dict(setup.settings))
         self._radio: BleRadio | None = radio if radio is not None else setup.ble
-        self._bound = frozenset(_spelt(each) for each in self._settings.devices)
+        self._whose = Whose(self._settings.devices, setup.bound_elsewhere)
         self._resting = Resting(self._settings.scan_s + self._settings.pause_s)
-        self._strangers: dict[str, str | None] = {}
+
+    @classmethod
+    def introduced(cls, values: Sequence[Value], name: str) -> Introduced:
+        """Who a meter says it is."""
+        identity = Identity.of(values, name)
+        feature = next((value.data for value in values if value.uuid == FEATURE), b"")
+        return Introduced(identity.model, identity.serial, keeps_one_bond(feature))
 
     def decode(self, capture: Capture, memory: Memory) -> Decoded:
         """Records of characteristic values as text, one a line. Pure. Raises Malformed for anything else."""
@@ -84,7 +92,7 @@ class BleGlucoseReader:
 
     def redacted(self, capture: Capture, names: Pseudonyms) -> Capture:
         """The same read with made-up serials and without an address."""
-        return redacted(capture, names)
+        return redacted(capture, names, feed)
 
     async def read(self, memory: Memory, since: datetime | None) -> AsyncIterator[Batch]:
         """One pass: a batch for each meter that was read. `since` changes nothing: a meter is asked by number."""
@@ -117,26 +125,13 @@ class BleGlucoseReader:
         return self._may_be_ours(one.address, memory) and self._resting.due(one.address, self._clock.monotonic())
 
     def _may_be_ours(self, address: str, memory: Memory) -> bool:
-        if address in self._bound:
-            return True
-        known = _addresses(memory.state)
-        if address in known:
-            return known[address] in self._bound
-        unmet = {each for each in self._bound if not _ADDRESS.fullmatch(each)} - set(known.values())
-        return address not in self._strangers and bool(unmet)
+        return self._whose.may_be_ours(address, _addresses(memory.state))
 
     def _quiet(self, addresses: list[str], memory: Memory) -> Health:
         """What to say when nothing was read."""
         if any(self._may_be_ours(address, memory) for address in addresses):
             return Health()
-        return _UNBOUND if any(self._is_nobodys(address) for address in addresses) else _ASLEEP
-
-    def _is_nobodys(self, address: str) -> bool:
-        """Whether it can be said that nobody here has it; without its serial only where nobody else has any."""
-        elsewhere = self._setup.bound_elsewhere
-        if address in elsewhere:
-            return False
-        return self._strangers[address] not in elsewhere if address in self._strangers else not elsewhere
+        return _UNBOUND if any(self._whose.is_nobodys(address) for address in addresses) else _ASLEEP
 
     # --- one meter -----------------------------------------------------------------------------------
 
@@ -148,8 +143,7 @@ class BleGlucoseReader:
                 talk = Talk(link, self._clock, one.name, self._told)
                 await talk.introduce()
                 serial = talk.identity.serial or one.address
-                if not {serial, one.address} & self._bound:
-                    self._strangers[one.address] = talk.identity.serial
+                if not self._whose.is_ours(one.address, talk.identity.serial):
                     return None
                 await talk.read_clock()
                 try:
@@ -167,7 +161,7 @@ class BleGlucoseReader:
         self, one: Sighted, talk: Talk | None, error: BridgeError, memory: Memory, wait: timedelta
     ) -> Batch:
         """An outage, with the results that came before it."""
-        if talk is None or not any(value.uuid == "2a18" for value in talk.values):
+        if talk is None or not any(value.uuid == MEASUREMENT for value in talk.values):
             return self._batch(_health(error), wait)
         batch = self._read(self._capture(one, talk, {"complete": "no"}), memory, wait)
         return batch if isinstance(error, (DeviceUnreachable, Transient)) else replace(batch, health=_health(error))
@@ -202,12 +196,6 @@ class BleGlucoseReader:
 
     def _batch(self, health: Health, wait: timedelta) -> Batch:
         return Batch(self._setup.profile, NAME, self._clock.now() + wait, health)
-
-
-def _spelt(device: str) -> str:
-    """A serial as it is, an address in upper case."""
-    upper = device.strip().upper()
-    return upper if _ADDRESS.fullmatch(upper) else device.strip()
 
 
 def _health(error: BridgeError) -> Health:

@@ -13,11 +13,12 @@ from bridge.readers.ble_glucose import clocks
 from bridge.readers.ble_glucose.context import Context, parse_context
 from bridge.readers.ble_glucose.makers import NAMED_SERIAL, PLACEHOLDER_MODEL, Quirks, quirks_of
 from bridge.readers.ble_glucose.measurement import Measurement, parse_measurement
+from bridge.wire.contour import sold_as
+from bridge.wire.device_information import FIRMWARE, HARDWARE, MANUFACTURER, MODEL, SERIAL, text
 from bridge.wire.gatt_lines import Value
 
 SERVICE = "1808"
 MEASUREMENT, CONTEXT, FEATURE, RACP = "2a18", "2a34", "2a51", "2a52"
-MANUFACTURER, MODEL, SERIAL, FIRMWARE, HARDWARE = "2a29", "2a24", "2a25", "2a26", "2a27"
 IDENTITY = (MANUFACTURER, MODEL, SERIAL, FIRMWARE)
 BATTERY = "2a19"
 _OURS = {MEASUREMENT, CONTEXT, FEATURE, RACP}
@@ -37,10 +38,12 @@ class Identity:
     @classmethod
     def of(cls, values: Sequence[Value], name: str | None) -> Identity:
         """From what was read of its Device Information."""
-        texts = {value.uuid: _text(value.data) for value in values if value.uuid in IDENTITY}
+        texts = {value.uuid: text(value.data) for value in values if value.uuid in IDENTITY}
         manufacturer, model, serial = (texts.get(uuid) for uuid in (MANUFACTURER, MODEL, SERIAL))
         if model == PLACEHOLDER_MODEL:
             model = name or model
+        elif model:
+            model = sold_as(model)
         if quirks_of(manufacturer, name).named_serial and name and name.startswith(NAMED_SERIAL):
             serial = f"{model or ''}{name.removeprefix(NAMED_SERIAL)}" or serial
         return cls(manufacturer, model, serial, name)
@@ -49,10 +52,6 @@ class Identity:
     def quirks(self) -> Quirks:
         """What this maker's meters do differently."""
         return quirks_of(self.manufacturer, self.name)
-
-
-def _text(data: bytes) -> str | None:
-    return data.split(b"\0")[0].decode("utf-8", "replace").strip() or None
 
 
 def keeps_one_bond(feature: bytes) -> bool:

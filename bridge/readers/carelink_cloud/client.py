@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -154,8 +155,9 @@ def _has_upload(document: Mapping[str, Any]) -> bool:
     return not (isinstance(uploaded_ms, int | float) and uploaded_ms <= 1)
 
 
+@lru_cache(maxsize=1)
 def parsed(body: bytes) -> Any:
-    """The JSON value of a body; None when it is none (or `null`)."""
+    """The JSON value of a body; None when it is none (or `null`). Every question about one answer reads it once."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

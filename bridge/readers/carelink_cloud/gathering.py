@@ -15,14 +15,12 @@ from bridge.readers.carelink_cloud.clocks import Clocks
 from bridge.readers.carelink_cloud.glucose import UNIT_WHY, reading
 from bridge.readers.carelink_cloud.markers import read_marker, surroundings
 from bridge.readers.carelink_cloud.notifications import notification_lists, read_notification
-from bridge.readers.carelink_cloud.rows import MOST_ROWS, SG, Row
+from bridge.readers.carelink_cloud.rows import MOST_ROWS, READ, SG, Row
 from bridge.readers.carelink_cloud.values import text
 
 UNIT_SUSPECT = "unit_suspect"
 BAD_ROW = "bad_row"
 _MOST_DIAGNOSTICS = 20
-_READ = 1
-"""Counted up when rows are read differently, so that rows read by an older version are read again."""
 _ROW_FIELDS = (
     "sgs", "markers", "notificationHistory", "lastAlarm", "lastSGTrend", "medicalDeviceInformation",
     "medicalDeviceFamily", "pumpModelNumber", "medicalDeviceSerialNumber",
@@ -52,7 +50,7 @@ class Gathered:
 def rows_digest(patient: Mapping[str, Any]) -> str | None:
     """Digest of everything that rows are made of; None when it cannot be taken."""
     try:
-        return blake2b(marshal.dumps([_READ, *map(patient.get, _ROW_FIELDS)]), digest_size=16).hexdigest()
+        return blake2b(marshal.dumps([READ, *map(patient.get, _ROW_FIELDS)]), digest_size=16).hexdigest()
     except ValueError:
         return None
 

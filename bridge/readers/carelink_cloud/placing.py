@@ -38,12 +38,14 @@ class _Zones(dict[int, Zone]):
         return self.setdefault(offset_min, Zone(offset_min))
 
 
-def place(rows: Sequence[Row], clocks: Clocks, sightings: Mapping[str, Sighting], state: Mapping[str, Any]) -> Placed:
-    """Place all rows of an answer (readings in the answer's order)."""
+def place(
+    rows: Sequence[Row], clocks: Clocks, sightings: Mapping[str, Sighting], state: Mapping[str, Any], keys: set[str]
+) -> Placed:
+    """Place all rows of an answer (readings in the answer's order) but those of `keys`, which have theirs."""
     recognise(rows, sightings, clocks)
     _give_offsets(rows, clocks, state)
     placed = _sorted_in(rows, clocks)
-    _give_keys(placed, {sighting.source_key for sighting in sightings.values()})
+    _give_keys(placed, keys | {sighting.source_key for sighting in sightings.values()})
     return placed
 
 

@@ -1,7 +1,8 @@
-"""The great mass of a first answer, taken in one go: readings and micro-doses about which nothing is in question.
+"""The great mass of an answer, taken in one go: readings and micro-doses about which nothing is in question.
 
-Whatever is not plain (a doubt, an old spelling, the newest readings, a clock that was changed, an answer that was
-read before) goes the careful way; the outcome is the same, only slower.
+Of a first answer they become records; of a later one those that stand as they were first seen are left aside, since
+the journal has them. Whatever is not plain (a doubt, an old spelling, the newest readings, a clock that was changed)
+goes the careful way; the outcome is the same, only slower.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from bridge.readers.carelink_cloud.clocks import Clocks
 from bridge.readers.carelink_cloud.glucose import FINE, HIGHEST, LOWEST, OK
 from bridge.readers.carelink_cloud.making import Maker
 from bridge.readers.carelink_cloud.markers import DOSE, LARGEST_DOSE_U, MICRO_DOSE, hourly
-from bridge.readers.carelink_cloud.rows import MOST_ROWS, SG, TIME_CHANGE
+from bridge.readers.carelink_cloud.rows import MOST_ROWS, READ, SG, TIME_CHANGE
 from bridge.readers.carelink_cloud.timestamps import WALL_EPOCH, in_years
 from bridge.readers.carelink_cloud.values import listed, mapping, number
 
+_STAMP_LENGTH = 19
 _LAST_READINGS = 3
 """The arrow hangs on these."""
 _STAMPS = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d;)*", re.ASCII)
@@ -34,7 +36,7 @@ _Value: TypeAlias = tuple[float, dict[str, Any]]
 
 @dataclass(slots=True)
 class Plain:
-    """What was taken, and the answer without it. `keys` are the source keys given away."""
+    """What was taken or left aside, and the answer without it. `keys` are the source keys of both."""
 
     rest: Mapping[str, Any]
     records: list[Record] = field(default_factory=list)
@@ -43,14 +45,18 @@ class Plain:
 
 
 def take_plain(patient: Mapping[str, Any], clocks: Clocks, memory: Memory, maker: Maker) -> Plain:
-    """The plain rows of a first answer; nothing taken where the careful way is called for."""
+    """The plain rows; nothing taken where the careful way is called for."""
     readings, markers = listed(patient.get("sgs")), listed(patient.get("markers"))
     if max(len(readings), len(markers)) > MOST_ROWS:
         return Plain(patient)
-    if clocks.offset_min is None or memory.sightings or "offset_min" in memory.state or not _in_order(readings):
+    if clocks.offset_min is None or not _in_order(readings):
+        return Plain(patient)
+    again = bool(memory.sightings) or "offset_min" in memory.state
+    seen = _seen(memory, clocks.offset_min) if again else None
+    if again and not seen:
         return Plain(patient)
     plain = Plain(patient)
-    taking = _Taking(plain, clocks, maker)
+    taking = _Taking(plain, clocks, maker, seen)
     older, newest = readings[:-_LAST_READINGS], readings[-_LAST_READINGS:]
     left = taking.take(SensorGlucose, SG, OK, older, "timestamp", _glucose)
     left_markers = taking.take(Basal, MICRO_DOSE, DOSE, markers, "displayTime", _dose)
@@ -58,6 +64,27 @@ def take_plain(patient: Mapping[str, Any], clocks: Clocks, memory: Memory, maker
         return Plain(patient)
     plain.rest = {**patient, "sgs": left + newest, "markers": left_markers}
     return plain
+
+
+def _seen(memory: Memory, offset_min: int) -> dict[tuple[str, str], Sighting | None]:
+    """Sightings by key and content, None where one is not plain; empty where the clock or this program changed."""
+    if memory.state.get("read") != READ or memory.state.get("offset_min") != offset_min:
+        return {}
+    found: dict[tuple[str, str], Sighting | None] = {}
+    start = WALL_EPOCH + timedelta(minutes=offset_min)
+    for text, sighting in memory.sightings.items():
+        key, content, *facts = text.split("|")
+        stamp = content if facts[-1:] and facts[-1].startswith("guid") else key.partition(":")[2][:_STAMP_LENGTH]
+        try:
+            wall = datetime.fromisoformat(stamp)
+        except ValueError:
+            return {}
+        if wall - start != sighting.time - EPOCH:
+            return {}
+        other = found.get((key, content), sighting)
+        plain = len(facts) == 1 and not facts[0].endswith("?") and sighting.source_key == key
+        found[key, content] = sighting if plain and other is not None else None
+    return found
 
 
 def _in_order(readings: list[Any]) -> bool:
@@ -110,8 +137,14 @@ def _dose_of(text: str) -> _Value | None:
 
 
 class _Taking:
-    def __init__(self, plain: Plain, clocks: Clocks, maker: Maker) -> None:
-        self._plain, self._clocks, self._maker = plain, clocks, maker
+    def __init__(
+        self,
+        plain: Plain,
+        clocks: Clocks,
+        maker: Maker,
+        seen: Mapping[tuple[str, str], Sighting | None] | None,
+    ) -> None:
+        self._plain, self._clocks, self._maker, self._seen = plain, clocks, maker, seen
 
     def take(
         self,
@@ -133,9 +166,22 @@ class _Taking:
         if not times or horizon is None or max(times) > horizon or len(set(stamps)) < len(stamps):
             return rows
         keys = [f"{kind}:{text}" for text in stamps]
+        if self._seen is not None:
+            return self._unseen(rows, values, keys)
         placed = zip(keys, times, walls, [offset_min] * len(keys), [checked for _, checked in found], strict=True)
         self._plain.records += self._maker.alike(model, body, placed)
         for key, time, (content, _) in zip(keys, times, found, strict=True):
             self._plain.sightings[f"{key}|{content}|"] = Sighting(time, key)
         self._plain.keys.update(keys)
         return [row for row, value in zip(rows, values, strict=True) if not value]
+
+    def _unseen(self, rows: list[Any], values: list[_Value | None], keys: list[str]) -> list[Any]:
+        """Leave aside what stands as it was first seen; the others."""
+        left, key = [], iter(keys)
+        for row, value in zip(rows, values, strict=True):
+            name = next(key) if value else ""
+            if value and self._seen and self._seen.get((name, str(value[0]))):
+                self._plain.keys.add(name)
+            else:
+                left.append(row)
+        return left

@@ -19,9 +19,9 @@ from bridge.readers.carelink_cloud.pairing import meals_of_boluses
 from bridge.readers.carelink_cloud.placing import Placed, place
 from bridge.readers.carelink_cloud.plain import Plain, take_plain
 from bridge.readers.carelink_cloud.recall import remember
-from bridge.readers.carelink_cloud.rows import SG, TIME_CHANGE, Row
+from bridge.readers.carelink_cloud.rows import READ, SG, TIME_CHANGE, Row
 
-ROW_STATE = ("rows", "rows_offset_min", "held_until_ms", UNIT_SUSPECT)
+ROW_STATE = ("rows", "rows_offset_min", "held_until_ms", UNIT_SUSPECT, "read")
 """Names in the reader's state that tell whether rows stand as they stood."""
 _UNCERTAIN = {"code": "clock/uncertain"}
 
@@ -61,7 +61,8 @@ def read_rows(
     if any(row.key in plain.keys for row in gathered.rows):
         plain = Plain(patient)
         gathered = gather(patient, clocks)
-    placed = place(gathered.rows, clocks, memory.sightings, memory.state)
+    left = _without(memory.sightings, plain.keys)
+    placed = place(gathered.rows, clocks, left, memory.state, plain.keys)
     result = RowsRead(
         records=plain.records,
         sightings=plain.sightings,
@@ -83,9 +84,17 @@ def read_rows(
         "rows_offset_min": clocks.offset_min,
         "held_until_ms": placed.due_ms,
         UNIT_SUSPECT: gathered.unit_suspect or None,
+        "read": READ,
     }
     result.mode = _newest_mode(placed)
     return result
+
+
+def _without(sightings: Mapping[str, Sighting], keys: set[str]) -> Mapping[str, Sighting]:
+    """Sightings of rows that were not left aside."""
+    if not sightings or not keys:
+        return sightings
+    return {text: each for text, each in sightings.items() if each.source_key not in keys}
 
 
 def _make(result: RowsRead, maker: Maker, rows: Sequence[Row]) -> set[int]:

@@ -14,6 +14,8 @@ from bridge.readers.carelink_cloud.values import shown
 
 SG = "SG"
 TIME_CHANGE = "TIME_CHANGE"
+READ = 2
+"""Counted up when rows are read differently, so that rows read by an older version are read again."""
 MOST_ROWS = 5000
 """A list with more is no list of an answer."""
 QUARTER_MIN = 15

@@ -6,14 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.contracts import Decoded, Diagnostic, Memory, Sighting
 from bridge.errors import InvalidRecord, Malformed
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 from bridge.model.records import Record
-from bridge.model.time import EARLIEST, parse_instant, parse_wall
+from bridge.model.time import EARLIEST, parse_wall
 from bridge.readers.contour_usb import log
 from bridge.readers.contour_usb.clock import AHEAD, UNSURE, Correction, MeterClock, Placed, place
 from bridge.readers.contour_usb.header import Header, parse_header
@@ -22,6 +21,7 @@ from bridge.readers.contour_usb.recall import Recall, first_contents, named, rem
 from bridge.readers.contour_usb.receiver import Receiver, lines
 from bridge.readers.contour_usb.records import Order, Other, Result, Terminator, parse_line
 from bridge.wire.astm import STX
+from bridge.wire.context import host_clock, zone
 
 _NOT_OURS = "This is not a transfer of a Contour meter: no header frame."
 _INCOMPLETE = "The meter's transfer has no end: nothing was taken from it. The next read brings everything."
@@ -114,7 +114,7 @@ class _Reading:
     def __post_init__(self) -> None:
         context = self.capture.context
         self.recall = Recall.restored(self.memory.state.get(self.header.serial))
-        self.zone, self.host = _zone(context), _host_clock(context)
+        self.zone, self.host = zone(context), host_clock(context)
         self.clock = _meter_clock(context, self.header, self.host)
 
     def decoded(self) -> Decoded:
@@ -212,26 +212,6 @@ def _off(offset_s: int) -> str:
     length = f"{minutes} min" if minutes < 180 else f"{minutes // 60} h"
     side = "ahead" if offset_s > 0 else "behind"
     return f"The meter's clock is {length} {side}; times were corrected. Set date and time on the meter."
-
-
-def _zone(context: Mapping[str, str]) -> tzinfo | None:
-    name = context.get("timezone")
-    if not name:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Malformed(
-            f"The time zone {name!r} is not known.", next_step="Name one such as Europe/Berlin."
-        ) from None
-
-
-def _host_clock(context: Mapping[str, str]) -> datetime | None:
-    said = context.get("host_clock")
-    try:
-        return parse_instant(said) if said else None
-    except ValueError:
-        raise Malformed("The capture's host clock cannot be read.") from None
 
 
 def _meter_clock(context: Mapping[str, str], header: Header, host: datetime | None) -> MeterClock | None:

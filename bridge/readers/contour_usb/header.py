@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.errors import Malformed
+from bridge.wire.contour import sold_as
 
 MGDL_PER_MMOL = 18.01559
-_NAMES = {
-    "6200": "Contour Next Link", "6300": "Contour Next Link", "6210": "Contour Next Link 2.4",
-    "7150": "Contour", "7220": "Contour", "7160": "Contour Next EZ", "7350": "Contour Next", "7390": "Contour USB",
-    "7410": "Contour Next USB", "7600": "Contour Plus", "7800": "Contour Next One", "7900": "Contour Next",
-    "7950": "Contour Plus Blue",
-}  # fmt: skip
-"""Sold names by product number; the Plus One says 7800 too."""
 _STAMP = re.compile(r"20[0-9]{10}(?:[0-9]{2})?", re.ASCII)
 _SERIAL = re.compile(r"[0-9]+[-A-Za-z](.+)", re.ASCII)
 _LIMITS = re.compile(r"([0-9]{2})([0-9]{3})", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,6}", re.ASCII)
-_PRODUCT = re.compile(r"(?:Bayer|Contour)([0-9]{4})", re.ASCII)
 _MOST_MMOL_TENTHS = 350
 
 
@@ -43,8 +36,7 @@ class Header:
     @property
     def name(self) -> str:
         """The name it is sold under; of an unknown product its code."""
-        found = _PRODUCT.fullmatch(self.product)
-        return _NAMES.get(found[1], self.product) if found else self.product
+        return sold_as(self.product)
 
     @property
     def serial(self) -> str:

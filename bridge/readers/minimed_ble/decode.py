@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.contracts import Decoded, Memory
-from bridge.errors import InvalidRecord, Malformed
+from bridge.errors import InvalidRecord
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
 from bridge.model.records import Device, Record
-from bridge.model.time import EARLIEST, parse_instant
 from bridge.readers.minimed_ble import uuids
 from bridge.readers.minimed_ble.basals import Basals, Running, basals
 from bridge.readers.minimed_ble.boluses import Boluses, boluses
@@ -26,8 +24,8 @@ from bridge.readers.minimed_ble.readings import readings
 from bridge.readers.minimed_ble.timeline import Timeline, timeline
 from bridge.readers.minimed_ble.transfer import Transfer
 from bridge.wire import gatt_lines
+from bridge.wire.context import host_clock, zone
 
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _MOST_ALERTS = 50
 _INCOMPLETE = Health(State.INCOMPLETE, "The pump went away before all was read. The next read brings the rest.")
 _UNSET = Health(State.CLOCK_NOT_SET, "The pump's clock is not set, so its history has no time. Set it on the pump.")
@@ -61,11 +59,11 @@ class _Reading:
     def __post_init__(self) -> None:
         serial, context = self.transfer.serial, self.capture.context
         self.feed = feed(serial) if serial else self.capture.feed
-        self.host, self.line = _host_clock(context), timeline(self.transfer.events.values())
+        self.host, self.line = host_clock(context), timeline(self.transfer.events.values())
         said = serial or self.feed.partition(":")[2] or None
         model = self.transfer.texts.get(uuids.MODEL)
         device = Device(manufacturer=MAKER, model=model, serial=said, family=FAMILY)
-        self.maker = Maker(self.capture.profile, self.feed, device, _zone(context))
+        self.maker = Maker(self.capture.profile, self.feed, device, zone(context))
 
     def decoded(self) -> Decoded:
         """Everything."""
@@ -177,24 +175,3 @@ def _running(known: Mapping[str, Any]) -> Running:
         rate = None
     auto = known.get("auto")
     return Running(rate, auto if isinstance(auto, bool) else None)
-
-
-def _zone(context: Mapping[str, str]) -> tzinfo | None:
-    name = context.get("timezone")
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Malformed(
-            f"The time zone {name!r} is not known.", next_step="Name one such as Europe/Berlin."
-        ) from None
-
-
-def _host_clock(context: Mapping[str, str]) -> datetime | None:
-    said = context.get("host_clock")
-    try:
-        host = parse_instant(said) if said else None
-    except (ValueError, OverflowError):
-        raise Malformed("The capture's host clock cannot be read.") from None
-    if host is not None and not EARLIEST <= host < _LATEST:
-        raise Malformed("The capture's host clock is wrong.")
-    return host

@@ -20,6 +20,7 @@ from bridge.readers.minimed_ble.status import (
     parse_features,
     parse_status,
 )
+from bridge.wire.device_information import text
 from bridge.wire.gatt_lines import Value
 
 _TEXTS = (uuids.SERIAL, uuids.MODEL, uuids.FIRMWARE, uuids.HARDWARE)
@@ -89,9 +90,9 @@ class Transfer:
             self.note("refused_row", error.message, strange=True)
 
     def _text(self, value: Value) -> None:
-        text = value.data.split(b"\0")[0].decode("utf-8", "replace").strip()
-        if text:
-            self.texts[value.uuid] = text
+        said = text(value.data)
+        if said is not None:
+            self.texts[value.uuid] = said
 
     def _status(self, data: bytes) -> None:
         self.state = parse_status(data)

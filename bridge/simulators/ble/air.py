@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from bumble.controller import Controller
@@ -11,6 +13,8 @@ from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport.common import AsyncPipeSink
+
+from bridge.contracts.ble import AskPasskey, Question
 
 _OWN = "F0:F1:F2:F3:F4:F5"
 _KEYS = PairingDelegate.KeyDistribution.DISTRIBUTE_ENCRYPTION_KEY
@@ -51,17 +55,24 @@ class Keyboard(PairingDelegate):
 
 
 class Computer:
-    """The side that connects. `adapter` off: no Bluetooth at all until it is on again."""
+    """The side that connects. `adapter` off: no Bluetooth at all until it is on again.
+
+    `begins` is awaited when its controller is powered: what is around it from then on.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.keyboard = Keyboard()
         self.adapter = True
+        self.begins: list[Callable[[], Awaitable[None]]] = []
         device.pairing_config_factory = self._pairing
 
     async def start(self) -> None:
-        """Power the controller."""
-        await self.device.power_on()
+        """Power the controller; once."""
+        if not self.device.powered_on:
+            await self.device.power_on()
+            for begin in self.begins:
+                await begin()
 
     async def pull_adapter(self) -> None:
         """As if it were unplugged: connections break, nothing can be seen."""
@@ -72,6 +83,19 @@ class Computer:
     def plug_adapter(self) -> None:
         """It is back."""
         self.adapter = True
+
+    @asynccontextmanager
+    async def answering(self, address: str, ask: AskPasskey) -> AsyncIterator[None]:
+        """While it is open the questions of a pairing are put to a person, as `BleRadio.answering`."""
+
+        async def answer(shown: int | None) -> int | None:
+            return await ask(Question(address, shown))
+
+        self.keyboard.answer = answer
+        try:
+            yield
+        finally:
+            self.keyboard.answer = None
 
     async def bonded(self, address: str) -> bool:
         """Whether this computer holds a key of that device."""

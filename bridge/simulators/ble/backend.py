@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -55,6 +57,22 @@ def _require_adapter(computer: Computer) -> None:
         )
 
 
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """The stack's errors as bleak's; it cancels what it was asked when the link breaks."""
+    try:
+        yield
+    except ATT_Error as error:
+        raise BleakGATTProtocolError(int(error.error_code)) from error
+    except _FAILURES as error:
+        raise BleakError(f"{what}: {type(error).__name__}") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise BleakError(f"{what}: the link broke") from error
+
+
 def _uuid(uuid: UUID) -> str:
     return normalize_uuid_str(uuid.to_hex_str("-").lower())
 
@@ -67,6 +85,7 @@ class _Scanner(BaseBleakScanner):
 
     async def start(self) -> None:
         _require_adapter(self.computer)
+        await self.computer.start()
         self.seen_devices = {}
         self.computer.device.on("advertisement", self._heard)
         await self.computer.device.start_scanning(filter_duplicates=False)
@@ -122,16 +141,13 @@ class _Client(BaseBleakClient):
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         _require_adapter(self.computer)
         address = Address(self.address, Address.RANDOM_DEVICE_ADDRESS)
-        try:
-            self._connection = await self.computer.device.connect_le(
+        with _failing("could not connect"):
+            connection = await self.computer.device.connect_le(
                 address, own_address_type=OwnAddressType.RANDOM, timeout=min(self._timeout, 2.0)
             )
-            self._connection.on("disconnection", self._lost)
-            if await self.computer.bonded(str(self._connection.peer_address)):
-                await self._connection.encrypt()
-            await self._discover(self._connection)
-        except _FAILURES as error:
-            raise BleakError(f"could not connect: {type(error).__name__}") from error
+            self._connection = connection
+            connection.on("disconnection", self._lost)
+            await connection.cancel_on_disconnection(self._meet(connection))
         if pair:
             await self.pair()
 
@@ -144,10 +160,8 @@ class _Client(BaseBleakClient):
 
     async def pair(self, *args: Any, **kwargs: Any) -> None:
         connection = self._there()
-        try:
+        with _failing("pairing failed"):
             await connection.pair()
-        except _FAILURES as error:
-            raise BleakError(f"pairing failed: {type(error).__name__}") from error
 
     async def unpair(self) -> None:
         await self.computer.forget(str(self._there().peer_address))
@@ -186,12 +200,8 @@ class _Client(BaseBleakClient):
         connection = self._there()
         if self._peer is None:
             raise BleakError("not connected")
-        try:
+        with _failing("the link failed"):
             return await connection.cancel_on_disconnection(request(self._peer))
-        except ATT_Error as error:
-            raise BleakGATTProtocolError(int(error.error_code)) from error
-        except _FAILURES as error:
-            raise BleakError(f"the link failed: {type(error).__name__}") from error
 
     def _there(self) -> Connection:
         _require_adapter(self.computer)
@@ -204,6 +214,11 @@ class _Client(BaseBleakClient):
         self.services = None
         if self._disconnected_callback is not None:
             self._disconnected_callback()
+
+    async def _meet(self, connection: Connection) -> None:
+        if await self.computer.bonded(str(connection.peer_address)):
+            await connection.encrypt()
+        await self._discover(connection)
 
     async def _discover(self, connection: Connection) -> None:
         self._peer = peer = Peer(connection)

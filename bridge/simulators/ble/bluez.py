@@ -56,6 +56,8 @@ class FakeBlueZ:
     """`org.bluez` on a bus, with one adapter: the computer's radio.
 
     `asked` are the questions put to the pairing agent; `agent` is the bus name and path of the one registered.
+    `monitors`: it can listen passively; `listened` says how it was asked to. `deaf`: it says so and hears nothing.
+    `short_packets`: a device tells its name only in the second packet, to who listens actively.
     """
 
     def __init__(self, bus_address: str, computer: Computer) -> None:
@@ -66,6 +68,8 @@ class FakeBlueZ:
         self._devices: dict[str, _Device] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.asked: list[str] = []
+        self.monitors = self.short_packets = self.deaf = False
+        self.listened: list[str] = []
 
     async def start(self, *, adapter: bool = True) -> None:
         """Take the name."""
@@ -124,6 +128,9 @@ class FakeBlueZ:
             (_AGENTS, "RequestDefaultAgent"): _nothing,
             (_AGENTS, "UnregisterAgent"): self._unregister,
         }
+        if self.monitors:
+            handlers[_ADAPTER, "RegisterMonitor"] = self._start_monitor
+            handlers[_ADAPTER, "UnregisterMonitor"] = self._stop_discovery
         return handlers.get((path, member))
 
     async def _objects(self, message: Message) -> _Reply:
@@ -139,13 +146,22 @@ class FakeBlueZ:
         return "a{oa{sa{sv}}}", [objects]
 
     async def _start_discovery(self, message: Message) -> _Reply:
+        self.listened.append("active")
+        return await self._listen()
+
+    async def _start_monitor(self, message: Message) -> _Reply:
+        self.listened.append("passive")
+        return ("", []) if self.deaf else await self._listen()
+
+    async def _listen(self) -> _Reply:
         self._scanner = scanner_backend(self._computer)(self._seen, None)
         await self._scanner.start()
         return "", []
 
     async def _stop_discovery(self, message: Message) -> _Reply:
         if self._scanner is not None:
-            await self._scanner.stop()
+            scanner, self._scanner = self._scanner, None
+            await scanner.stop()
         return "", []
 
     async def _register(self, message: Message) -> _Reply:
@@ -164,7 +180,11 @@ class FakeBlueZ:
             found = _Device(self, self._computer, path, device, advertisement)
             self._devices[path] = found
             self.added({path: found.objects()[path]})
-        self.changed(path, "org.bluez.Device1", {"RSSI": Variant("n", advertisement.rssi)})
+        told = {"RSSI": Variant("n", advertisement.rssi)}
+        if self.listened[-1] == "active" and not self._devices[path].named:
+            self._devices[path].named = True
+            told["Name"] = Variant("s", device.name or "")
+        self.changed(path, "org.bluez.Device1", told)
 
     def added(self, objects: dict[str, Any]) -> None:
         """InterfacesAdded."""
@@ -213,11 +233,15 @@ class _Device:
     """One remote device as D-Bus objects."""
 
     def __init__(self, bluez: FakeBlueZ, computer: Computer, path: str, device: Any, advertisement: Any) -> None:
-        self.path, self.pairing = path, False
+        self.path, self.pairing, self.named = path, False, not bluez.short_packets
         self._bluez, self._device, self._advertisement = bluez, device, advertisement
         self._client = client_backend(computer)(device, disconnected_callback=self._lost, timeout=5.0)
         self._paired = False
         self._characteristics: dict[str, Any] = {}
+
+    @property
+    def _name(self) -> str:
+        return self._device.name or "" if self.named else ""
 
     def handler(self, path: str, member: str) -> Callable[[Message], Coroutine[Any, Any, _Reply]] | None:
         """What answers a call on one of its objects."""
@@ -237,7 +261,7 @@ class _Device:
         address = self._device.address
         device = {
             "Address": Variant("s", address), "AddressType": Variant("s", "random"),
-            "Name": Variant("s", self._device.name or ""), "Alias": Variant("s", self._device.name or address),
+            "Name": Variant("s", self._name), "Alias": Variant("s", self._name or address.replace(":", "-")),
             "Paired": Variant("b", self._paired), "Bonded": Variant("b", self._paired),
             "Trusted": Variant("b", False), "Blocked": Variant("b", False), "LegacyPairing": Variant("b", False),
             "Connected": Variant("b", self._client.is_connected),

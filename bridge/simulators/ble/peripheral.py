@@ -20,7 +20,10 @@ DEVICE_INFORMATION = "180A"
 
 
 class Security(Enum):
-    """What a device wants before it gives its records: nothing, a bond, or a bond by the code it shows."""
+    """What a device wants before it gives its records: nothing, a bond, or a bond by the code it shows.
+
+    An open one that has a code still asks for it when somebody pairs with it.
+    """
 
     OPEN = "open"
     JUST_WORKS = "just_works"
@@ -52,8 +55,8 @@ class Peripheral:
         self.device: Device = air.radio(name, address)
         self.connections = 0
         self._name, self._service = name, service
-        screen = _Screen(passkey if security is Security.PASSKEY else None)
-        mitm = security is Security.PASSKEY
+        mitm = security is Security.PASSKEY or passkey != 0
+        screen = _Screen(passkey if mitm else None)
         self.device.pairing_config_factory = lambda _: PairingConfig(
             sc=True, mitm=mitm, bonding=True, delegate=screen
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pymongo
 import pytest
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure
 
 from bridge.contracts import DeliveryState
 from bridge.errors import JournalUnusable, Transient
@@ -22,7 +22,7 @@ from tests.contracts.journal_records import NIGHTSCOUT, TIDEPOOL, at, batch, bol
 from tests.journal.appending import ROWS, batch_number, read_number
 from tests.journal.mongo.conftest import Opener
 from tests.support.clock import FakeClock
-from tests.support.mongod import HOW_TO_GET_IT, ReplicaSet, find_mongod, replica_set
+from tests.support.mongod import HOW_TO_GET_IT, Node, ReplicaSet, find_mongod, replica_set
 
 pytestmark = pytest.mark.usefixtures("closing_sockets")
 LONG = os.environ.get("GLUCOBRIDGE_PROOF") == "long"
@@ -48,7 +48,8 @@ async def test_an_address_that_does_not_fit_is_told(clock: FakeClock, uri: str) 
     [
         (OperationFailure("its words", 18), JournalUnusable), (OperationFailure("its words", 13), JournalUnusable),
         (OperationFailure("its words", 14031), Transient), (OperationFailure("its words", 50), Transient),
-        (AutoReconnect("its words"), Transient),
+        (AutoReconnect("its words"), Transient), (ConfigurationError("its words"), JournalUnusable),
+        (ConfigurationError("Sessions are not supported by this MongoDB deployment"), Transient),
     ],
 )  # fmt: skip
 def test_errors_come_in_our_own_words(error: Exception, expected: type[Exception]) -> None:
@@ -181,7 +182,11 @@ async def _append(journal: MongoJournal, number: int) -> None:
 async def _trouble(servers: ReplicaSet, fault: str, times: int) -> None:
     for _ in range(times):
         await asyncio.sleep(0.3)
-        await asyncio.to_thread(_step_down if fault == "step down" else _kill, servers)
+        if fault == "step down":
+            await asyncio.to_thread(_step_down, servers)
+        else:
+            killed = await asyncio.to_thread(_kill, servers)
+            killed.start()  # not in a thread: a node dies with the thread that started it
     await asyncio.sleep(0.3)
 
 
@@ -191,11 +196,11 @@ def _step_down(servers: ReplicaSet) -> None:
     servers.primary()
 
 
-def _kill(servers: ReplicaSet) -> None:
+def _kill(servers: ReplicaSet) -> Node:
     primary = servers.primary()
     primary.stop()
     servers.primary()
-    primary.start()
+    return primary
 
 
 # --- a worker that goes ----------------------------------------------------------------------------

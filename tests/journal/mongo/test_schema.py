@@ -47,27 +47,51 @@ async def test_a_step_forward_while_another_works(
 ) -> None:
     """A newer worker adds a key; the older one goes on, and may be started again."""
 
-    async def second(db: Any) -> None:
+    async def third(db: Any) -> None:
         await db["records"].create_index([("profile", 1), ("revision", 1)], name="added")
 
     with monkeypatch.context() as newer:
-        newer.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, 2: second})
+        newer.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, 3: third})
         await (await opened()).append(batch(glucose()))
     await journal.append(batch(glucose(5)))
     assert "added" in await journal.db["records"].index_information()
     again = await opened()
     assert len([each async for each in again.records("p1")]) == 2
     await journal.db["records"].drop_index("added")
-    await journal.db["meta"].update_one({"_id": "schema"}, {"$set": {"version": 1}})
+    await journal.db["meta"].update_one({"_id": "schema"}, {"$set": {"version": schema.program()}})
 
 
 async def test_a_database_that_needs_a_newer_program_is_left_alone(opened: Opener, journal: MongoJournal) -> None:
     await journal.db["meta"].update_one({"_id": "schema"}, {"$set": {"oldest": 99}})
     try:
-        with pytest.raises(JournalUnusable, match="newer version"):
+        with pytest.raises(JournalUnusable, match="newer version") as caught:
             await opened()
+        assert caught.value.state == "program_too_old"
+        assert (await opened(read_only=True)).db.name == journal.db.name
     finally:
         await journal.db["meta"].update_one({"_id": "schema"}, {"$set": {"oldest": 1}})
+
+
+async def test_an_empty_database_may_be_asked_for_a_number_before_it_is_made(
+    mongo: ReplicaSet, clock: FakeClock
+) -> None:
+    async with AsyncMongoClient[dict[str, Any]](mongo.uri, w="majority") as client:
+        await client.drop_database("asked_first")
+        await schema.ask_for(client["asked_first"], schema.program())
+        journal = await open_mongo_journal(mongo.uri, "asked_first", clock=clock)
+        assert await schema.version(journal.db, schema.program()) == schema.program()
+        await journal.close()
+        await client.drop_database("asked_first")
+
+
+async def test_who_only_reads_may_be_refused_by_a_number_of_its_own(opened: Opener, journal: MongoJournal) -> None:
+    await journal.db["meta"].update_one({"_id": "schema"}, {"$set": {"oldest_reader": 99}})
+    try:
+        await opened()
+        with pytest.raises(JournalUnusable, match="newer version"):
+            await opened(read_only=True)
+    finally:
+        await journal.db["meta"].update_one({"_id": "schema"}, {"$set": {"oldest_reader": 1}})
 
 
 async def test_a_reader_needs_a_database_of_this_version(mongo: ReplicaSet, clock: FakeClock) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from bridge.journal.mongo import watching
 from bridge.journal.mongo.journal import MongoJournal
 from tests.contracts.journal_records import CLOUD, NIGHTSCOUT, NOW, batch, glucose
 from tests.journal.mongo.conftest import Opener
@@ -43,3 +46,22 @@ async def test_looking_for_work_where_there_is_none_wakes_nobody(opened: Opener,
     before = await journal.version()
     assert await other.due(NIGHTSCOUT, NOW, 10, 60) == []
     assert await journal.version() == before
+
+
+async def test_an_answer_comes_though_others_write_without_a_pause(
+    opened: Opener, journal: MongoJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_TURN_S", 0.3)
+    other = await opened()
+    await journal.changed()
+
+    async def write() -> None:
+        while True:
+            await other.hasten("p2", CLOUD, NOW)
+
+    writing = asyncio.ensure_future(write())
+    try:
+        assert await asyncio.wait_for(journal.changed(), 3) == {"p2"}
+    finally:
+        writing.cancel()
+        await asyncio.wait({writing})

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from bridge.ble import radio
 from bridge.contracts import Batch, Memory, Setup
+from bridge.demo.air import virtual_radio
 from bridge.errors import ContractViolation
 from bridge.model.health import State
 from bridge.model.pseudonym import Pseudonyms
 from bridge.model.records import Record
 from bridge.readers.ble_cgm import BleCgmReader, talk
-from bridge.readers.ble_glucose import BleakRadio, radio
-from bridge.simulators.ble import Air, Security, VirtualSensor, client_backend, scanner_backend
+from bridge.simulators.ble import Air, Security, VirtualSensor
 from bridge.wire import racp
 from tests.support.clock import FakeClock
 
@@ -30,8 +31,7 @@ class Room:
         self.clock = FakeClock()
         self.began = self.clock.now() - timedelta(days=1)
         self.air = Air()
-        computer = self.air.computer
-        self.radio = BleakRadio(scanner_backend=scanner_backend(computer), client_backend=client_backend(computer))
+        self.radio = virtual_radio(self.air)
         self.memory = Memory()
 
     def minutes(self) -> int:

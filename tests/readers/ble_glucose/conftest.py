@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.readers.ble_glucose import radio, talk
+from bridge.ble import radio
+from bridge.readers.ble_glucose import talk
 from tests.readers.ble_glucose.room import Room
 
 

@@ -8,9 +8,10 @@ from random import Random
 from typing import Any
 
 from bridge.contracts import Batch, Memory, Setup
+from bridge.demo.air import virtual_radio
 from bridge.model.records import Record
-from bridge.readers.ble_glucose import BleakRadio, BleGlucoseReader
-from bridge.simulators.ble import Air, Model, Security, VirtualMeter, client_backend, scanner_backend
+from bridge.readers.ble_glucose import BleGlucoseReader
+from bridge.simulators.ble import Air, Model, Security, VirtualMeter
 from tests.support.clock import FakeClock
 
 ADDRESS, OTHER = "C0:00:00:00:00:01", "C0:00:00:00:00:02"
@@ -23,8 +24,7 @@ class Room:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.air = Air()
-        computer = self.air.computer
-        self.radio = BleakRadio(scanner_backend=scanner_backend(computer), client_backend=client_backend(computer))
+        self.radio = virtual_radio(self.air)
         self.memory = Memory()
         self.progress: list[tuple[str, int, int]] = []
 

@@ -36,7 +36,7 @@ def test_a_result_is_one_record() -> None:
     assert record.source_key == "1:20240501083000"
     assert record.id == record_id("default", "ble:0000001", "meter_glucose", "1:20240501083000")
     assert record.device.family == "CONTOUR"
-    assert (record.device.model, record.device.serial) == ("Contour7800", "0000001")
+    assert (record.device.model, record.device.serial) == ("Contour Next One", "0000001")
     assert not record.annotations
 
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
+from bridge.ble.naming import UNAVAILABLE
+from bridge.contracts.ble import AskPasskey, Question
 from bridge.errors import BridgeError, Transient
-from bridge.readers.ble_glucose.asking import AskPasskey, Question
-from bridge.readers.ble_glucose.radio import UNAVAILABLE
 
 AGENT, MANAGER, BLUEZ = "org.bluez.Agent1", "org.bluez.AgentManager1", "org.bluez"
 _PATH, _MANAGER_PATH = "/org/glucobridge/agent", "/org/bluez"

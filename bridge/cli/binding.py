@@ -1,0 +1,45 @@
+"""Whose a device is, written into the settings file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from bridge.cli.workplace import Workplace
+
+
+def write_binding(
+    place: Workplace, profile: str, reader: str, *, add: str = "", remove: str = "", since: datetime | None = None
+) -> None:
+    """Change one `devices` list of the settings file, and since when the device is this person's (without `since`
+    from now, or as noted before); a file that would not fit is put back."""
+    import tomlkit
+
+    from bridge.engine.bindings import Bindings
+
+    before = place.settings_file.read_text("utf-8")
+    document = tomlkit.parse(before)
+    node: Any = document
+    for part in ("profiles", profile, "readers", reader):
+        node = node.setdefault(part, tomlkit.table())
+    kept = [str(each) for each in node.get("devices", []) if each not in {add, remove}]
+    node["devices"] = [*kept, add] if add else kept
+    _note_since(document["profiles"][profile], add, remove, since)
+    place.settings_file.write_text(tomlkit.dumps(document), "utf-8")
+    try:
+        Bindings(place.settings())
+    except SettingsInvalid:
+        place.settings_file.write_text(before, "utf-8")
+        raise
+
+
+def _note_since(person: Any, add: str, remove: str, since: datetime | None) -> None:
+    import tomlkit
+
+    bound = person.setdefault("bound", tomlkit.table())
+    bound.pop(remove, None)
+    if add and (since is not None or add not in bound):
+        bound[add] = since or datetime.now(UTC).replace(microsecond=0)
