@@ -5,7 +5,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY bridge bridge
 COPY adapters adapters
-RUN python -m venv /opt/glucobridge && /opt/glucobridge/bin/pip install --no-cache-dir ".[usb,ble,mongo]"
+RUN python -m venv /opt/glucobridge && /opt/glucobridge/bin/pip install --no-cache-dir ".[usb,ble,mongo,otel]"
 
 FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin glucobridge \

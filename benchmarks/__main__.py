@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from benchmarks.table import show
 
-PARTS = ("delivering", "decoding", "devices", "importing", "appending", "living")
+PARTS = ("delivering", "decoding", "devices", "importing", "appending", "replicating", "fleet", "living")
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or PARTS

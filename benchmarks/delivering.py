@@ -63,7 +63,7 @@ async def _token(url: str, secret: str) -> str:
         vault = Vault(Path(name), create_key(Path(name), {}))
         sessions = Sessions(vault, http_client(), SystemClock())
         await linked("site", NightscoutAdapter.linking, {}, {"url": url, "credential": secret}, sessions)
-        credential = vault.load("site").credential
+        credential = (await vault.load("site")).credential
         await sessions.close()
         assert isinstance(credential, StaticToken)
         return credential.token
@@ -74,7 +74,7 @@ async def _ours(url: str, token: str) -> float:
         folder, clock = Path(name), SystemClock()
         vault = Vault(folder, create_key(folder, {}))
         host = url.split("://")[1]
-        vault.store("site", Entry("nightscout", StaticToken(token, "api-secret"), (host,), (), 1.0))
+        await vault.store("site", Entry("nightscout", StaticToken(token, "api-secret"), (host,), (), 1.0))
         sessions = Sessions(vault, http_client(), clock)
         journal = await open_journal(folder / "journal.db", clock=clock)
         await journal.register([SITE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import tarfile
 import tempfile
@@ -70,4 +71,4 @@ def _sleeping(folder: Path) -> list[str]:
         return []
     vault = Vault(folder, find_key(folder))
     reason = "restored from a backup; the login may have been renewed since."
-    return vault.mark_login_required_all(reason, datetime.now(UTC).timestamp())
+    return asyncio.run(vault.mark_login_required_all(reason, datetime.now(UTC).timestamp()))

@@ -58,9 +58,18 @@ class RetentionSettings(_Strict):
 
 
 class NetworkSettings(_Strict):
-    """`allow_private_http`: credentials may go over plain HTTP to private addresses (a site in the house)."""
+    """`allow_private_http`: credentials may go over plain HTTP to private addresses (a site in the house).
+    `per_host`: requests under way to one host at one time, of all workers together; 8 of each where it is not set."""
 
     allow_private_http: bool = False
+    per_host: int | None = Field(default=None, ge=1, le=10_000)
+
+
+class TracingSettings(_Strict):
+    """OpenTelemetry (extra `otel`). Without an `endpoint` the usual OTEL_EXPORTER_OTLP_* variables say where to."""
+
+    enabled: bool = False
+    endpoint: str | None = None
 
 
 class UsbSettings(_Strict):
@@ -168,6 +177,7 @@ class Settings(_Strict):
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
     network: NetworkSettings = NetworkSettings()
+    tracing: TracingSettings = TracingSettings()
     journal: JournalSettings = JournalSettings()
     usb: UsbSettings = UsbSettings()
     ble: BleSettings = BleSettings()

@@ -12,6 +12,7 @@ import typer
 from bridge import __version__
 from bridge.cli import (
     captures,
+    credentials,
     demo,
     devices,
     imports,
@@ -24,6 +25,7 @@ from bridge.cli import (
     setup,
     state,
     uploads,
+    verifying,
 )
 from bridge.cli.workplace import Workplace, default_folder
 from bridge.errors import BridgeError, Malformed, SettingsInvalid
@@ -56,7 +58,23 @@ def _top(
         os.environ[_DEBUG] = "1"
 
 
-for room in (setup, link, devices, imports, serve, uploads, state, reports, service, keep, captures, pure, demo):
+for room in (
+    setup,
+    credentials,
+    link,
+    devices,
+    imports,
+    serve,
+    uploads,
+    state,
+    verifying,
+    reports,
+    service,
+    keep,
+    captures,
+    pure,
+    demo,
+):
     room.register(app)
 
 

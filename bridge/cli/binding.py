@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from bridge.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from bridge.cli.workplace import Workplace
+
+Since = Annotated[str | None, typer.Option(help="Day since when it is theirs (YYYY-MM-DD), if not from now on.")]
+
+
+def first_day(day: str | None) -> datetime | None:
+    """The begin of a day that a person named. Raises SettingsInvalid."""
+    try:
+        return None if day is None else datetime.fromisoformat(day).replace(tzinfo=UTC)
+    except ValueError:
+        raise SettingsInvalid(f"{day!r} is no day.", next_step="Say it as YYYY-MM-DD.") from None
 
 
 def write_binding(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bridge.cli.binding import write_binding
+from bridge.cli.binding import Since, first_day, write_binding
 from bridge.cli.workplace import Workplace
 from bridge.errors import BridgeError
 
@@ -32,6 +32,7 @@ def pair(
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Whose it is: profile id or name.")] = None,
     sensor: Annotated[bool, typer.Option("--sensor", help="A glucose sensor instead of a meter.")] = False,
+    since: Since = None,
 ) -> None:
     """Pair a Bluetooth meter or sensor once and say whose it is.
 
@@ -45,9 +46,9 @@ def pair(
     if address is None:
         asyncio.run(_show_nearby(place, settings, plugin))
         return
-    owner = place.person(profile, settings)
+    owner, begin = place.person(profile, settings), first_day(since)
     found = asyncio.run(_paired(place, settings, plugin, address))
-    write_binding(place, owner, plugin.name, add=found.bound_as)
+    write_binding(place, owner, plugin.name, add=found.bound_as, since=begin)
     print(f"Paired: {found.who.model or 'a device'}, {found.bound_as}. It is read by {plugin.name} for {owner}.")
     if found.who.keeps_one_bond:
         print("It knows one partner at a time: a phone that was paired with it must be paired anew.")

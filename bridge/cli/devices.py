@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bridge.cli.binding import write_binding
+from bridge.cli.binding import Since, first_day, write_binding
 from bridge.cli.bluetooth import bluetooth_rows, pair
 from bridge.cli.workplace import Workplace, opened_engine, opened_journal
 from bridge.errors import AlreadyRunning, BridgeError, Incompatible, SettingsInvalid
@@ -109,25 +109,14 @@ def bind(
     ],
     profile: _Profile = None,
     reader: _Reader = None,
-    since: Annotated[
-        str | None, typer.Option(help="Day since when it is theirs (YYYY-MM-DD), if not from now on.")
-    ] = None,
+    since: Since = None,
 ) -> None:
     """Say whose a device is (`devices pair` does so for Bluetooth). From a device of nobody nothing is read."""
     place: Workplace = context.obj
     owner = place.person(profile, place.settings())
     for name, serial in asyncio.run(_meant(place, device, reader)):
-        write_binding(place, owner, name, add=serial, since=_begin(since))
+        write_binding(place, owner, name, add=serial, since=first_day(since))
         print(f"{serial} is read by {name} for {owner}.")
-
-
-def _begin(day: str | None) -> datetime | None:
-    from datetime import UTC, datetime
-
-    try:
-        return None if day is None else datetime.fromisoformat(day).replace(tzinfo=UTC)
-    except ValueError:
-        raise SettingsInvalid(f"{day!r} is no day.", next_step="Say it as YYYY-MM-DD.") from None
 
 
 async def _meant(place: Workplace, device: str, reader: str | None) -> list[tuple[str, str]]:

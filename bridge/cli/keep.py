@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.workplace import Workplace, open_vault, opened_mongo
+from bridge.cli.workplace import Workplace, opened_mongo
 
 if TYPE_CHECKING:
     from bridge.journal.migrate import Migrated
@@ -31,7 +31,7 @@ def backup(context: typer.Context, file: Annotated[Path, typer.Argument(help="Ar
     settings = place.settings()
     save(place.folder, file)
     if settings.journal.uri is not None:
-        print("The journal is in MongoDB and not in this file: save it with the database's own tools.")
+        print("Journal and credentials are in MongoDB, not in this file: save them with the database's own tools.")
     print(f"Saved to {file}. It does not hold vault.key: keep that elsewhere.")
 
 
@@ -61,24 +61,26 @@ def migrate(context: typer.Context) -> None:
 
     place: Workplace = context.obj
     with engine_lock(place.folder, "journal migrate"):
-        done = asyncio.run(_migrate(place))
+        done, names = asyncio.run(_migrate(place))
     for name, count in done.counts.items():
         print(f"{name}: {count}")
-    print(
-        f"Both sides have the digest {done.digest}. {place.journal_file.name} is kept; the service uses MongoDB now."
-    )
+    print(f"Both sides have the digest {done.digest}. {len(names)} credentials moved with it, sealed as before.")
+    print(f"{place.journal_file.name} is kept; the service uses MongoDB now.")
 
 
-async def _migrate(place: Workplace) -> Migrated:
-    from bridge.credentials import VaultSealer
+async def _migrate(place: Workplace) -> tuple[Migrated, list[str]]:
+    """Journal first, then credentials: cut off in between, the service refuses to start until this is run again."""
+    from bridge.cli.credentials import moved
+    from bridge.credentials import Vault, VaultSealer, find_key
     from bridge.engine.clock import SystemClock
     from bridge.journal import open_journal
     from bridge.journal.migrate import migrate as copy
 
-    async with opened_mongo(place, place.settings()) as target:
-        sealer = VaultSealer(open_vault(place))
-        source = await open_journal(place.journal_file, clock=SystemClock(), sealer=sealer)
+    vault = Vault(place.folder, find_key(place.folder))
+    async with opened_mongo(place.settings(), vault) as target:
+        source = await open_journal(place.journal_file, clock=SystemClock(), sealer=VaultSealer(vault))
         try:
-            return await copy(source, target)
+            done = await copy(source, target)
         finally:
             await source.close()
+    return done, await moved(place)

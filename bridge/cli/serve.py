@@ -59,16 +59,18 @@ async def _run(place: Workplace) -> None:
 
 async def _serve(place: Workplace, stopped: asyncio.Event) -> None:
     from bridge.log import configure
+    from bridge.tracing import exporting
     from bridge.web.service import serving
 
     settings = place.settings()
     configure(settings.log)
-    if settings.journal.worker is not None:
-        async with _opened_fleet(place, settings) as fleet:
-            await _until_first(fleet.run(), stopped.wait(), _changed(place, settings))
-        return
-    async with opened_engine(place, settings) as engine, serving(engine, settings.service):
-        await _until_first(engine.run(), stopped.wait(), _changed(place, settings))
+    with exporting(settings.tracing):
+        if settings.journal.worker is not None:
+            async with _opened_fleet(place, settings) as fleet:
+                await _until_first(fleet.run(), stopped.wait(), _changed(place, settings))
+            return
+        async with opened_engine(place, settings) as engine, serving(engine, settings.service):
+            await _until_first(engine.run(), stopped.wait(), _changed(place, settings))
 
 
 async def _until_first(*works: Awaitable[object]) -> None:
@@ -88,22 +90,27 @@ async def _until_first(*works: Awaitable[object]) -> None:
 @asynccontextmanager
 async def _opened_fleet(place: Workplace, settings: Settings) -> AsyncIterator[Fleet]:
     """One worker over the shared journal; the port answers for what it serves."""
+    from functools import partial
     from random import Random
 
     from bridge.engine.clock import SystemClock
     from bridge.engine.fleet import Fleet, engine_of, ledgers
+    from bridge.engine.limits import HostLimits
+    from bridge.journal.mongo.attendance import attendance
     from bridge.web.service import serving
 
     clock, random = SystemClock(), Random()  # noqa: S311
     async with (
-        opened_mongo(place, settings, worker=settings.journal.worker) as journal,
-        opened_sessions(place, settings) as sessions,
+        opened_sessions(place, settings, counted=True) as sessions,
+        opened_mongo(settings, sessions.vault, worker=settings.journal.worker) as journal,
     ):
+        leases = journal.leases
+        places = HostLimits(settings.network.per_host, lambda: 1 if leases is None else leases.workers)
 
         @asynccontextmanager
         async def engine(held: Collection[str], check: Check) -> AsyncIterator[Engine]:
-            built = engine_of(held, check, settings, journal, sessions.authorised, clock, random)
-            async with serving(built, settings.service):
+            built = engine_of(held, check, settings, journal, sessions.authorised, clock, random, places)
+            async with serving(built, settings.service, partial(attendance, journal, settings.profiles.keys())):
                 yield built
 
         yield Fleet(journal, settings.profiles.keys(), ledgers(settings), settings.journal.share, engine, clock)

@@ -1,14 +1,13 @@
-"""`init`, `config check`, `credentials`."""
+"""`init`, `config check`."""
 
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from bridge.cli.workplace import Workplace, open_vault
+from bridge.cli.workplace import Workplace
 from bridge.errors import SettingsInvalid
 
 _FIRST = """\
@@ -25,7 +24,6 @@ name = "{name}"
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(init)
-    app.command()(credentials)
     config = typer.Typer(help="The settings file.", no_args_is_help=True)
     config.command("check")(check)
     app.add_typer(config, name="config")
@@ -81,19 +79,3 @@ def check(context: typer.Context) -> None:
     sources = list(readers(settings, None, SystemClock(), Random(0)))  # noqa: S311
     sinks = list(adapters(settings, None, SystemClock(), Random(0)))  # noqa: S311
     print(f"The settings fit: {len(settings.profiles)} people, {len(sources)} readers, {len(sinks)} destinations.")
-
-
-def credentials(context: typer.Context) -> None:
-    """What the vault holds: state, age, expiry, hosts, scopes; never a secret."""
-    now = datetime.now(UTC).timestamp()
-    for held in open_vault(context.obj).describe(now):
-        age = "" if held.age_s is None else f", {_span(held.age_s)} old"
-        expires = "" if held.expires_at is None else f", access for {_span(held.expires_at - now)}"
-        print(f"{held.name}: {held.state}{age}{expires} {held.reason}".rstrip())
-        print(f"  hosts:  {' '.join(held.hosts)}\n  scopes: {' '.join(held.scopes)}")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 0:
-        return "over"
-    return f"{seconds / 86400:.0f} d" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} h"

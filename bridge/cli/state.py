@@ -1,22 +1,27 @@
-"""`status`, `verify`, `quarantine`, `doctor`."""
+"""`status`, `quarantine`, `doctor`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bridge.cli.workplace import Workplace, opened_engine, opened_journal, opened_sessions
+from bridge.cli.workplace import Workplace, opened_journal, opened_sessions
 from bridge.errors import BridgeError, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.contracts import Destination, DestinationStatus, Interval, Journal, ReaderStatus, UploadRecord
-    from bridge.engine.engine import Engine
+    from bridge.contracts import (
+        Destination,
+        DestinationStatus,
+        Journal,
+        ReaderStatus,
+        UploadRecord,
+    )
     from bridge.settings import Settings
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
@@ -26,7 +31,6 @@ _Profile = Annotated[str | None, typer.Option(help="Profile id or name; all when
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(status)
-    app.command()(verify)
     app.command()(doctor)
     quarantine = typer.Typer(help="Records a destination refused.", no_args_is_help=True)
     quarantine.command("list")(quarantine_list)
@@ -135,90 +139,6 @@ def _destination(status: DestinationStatus) -> dict[str, Any]:
         "oldest_pending": iso_ms(status.oldest_pending) if status.oldest_pending else None,
         "counts": counts,
     }
-
-
-def verify(
-    context: typer.Context,
-    profile: _Profile = None,
-    days: Annotated[int, typer.Option(min=1, max=90, help="How far back.")] = 2,
-    repair: Annotated[bool, typer.Option(help="Send again what is missing there.")] = False,
-    as_json: _AsJson = False,
-) -> None:
-    """Read back what each destination holds and compare it with the ledger. Exit 3 when something is missing."""
-    rows = asyncio.run(_verify(context.obj, profile, days, repair))
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    else:
-        for row in rows:
-            print(_verified_line(row))
-    raise typer.Exit(3 if any(row["missing"] or row["note"] for row in rows) else 0)
-
-
-def _verified_line(row: dict[str, Any]) -> str:
-    if "level" not in row:
-        return (
-            "{profile} {destination}: {found} found, {missing} missing, {unknown} not in the ledger, "
-            "{foreign} of others{note}".format(**row)
-        )
-    lines = ["{profile} {destination}: {level}{note}".format(**row)]
-    lines += [f"  {kind}: {said}" for kind, said in row["types"].items()]
-    return "\n".join([*lines, *(f"  {each}" for each in row["evidence"])])
-
-
-async def _verify(place: Workplace, wanted: str | None, days: int, repair: bool) -> list[dict[str, Any]]:
-    from bridge.contracts import Interval
-    from bridge.engine.reconcile import SETTLING
-
-    settings = place.settings()
-    only = place.person(wanted, settings) if wanted else None
-    now = datetime.now(UTC)
-    window = Interval(now - timedelta(days=days), now - SETTLING)
-    async with opened_engine(place, settings) as engine:
-        chosen = [destination for destination in engine.sinks if only in {None, destination.profile}]
-        rows = [await _verified(engine, destination, window, repair) for destination in chosen]
-        return rows + await _read_back(engine, only, window)
-
-
-async def _read_back(engine: Engine, only: str | None, window: Interval) -> list[dict[str, Any]]:
-    """What CareLink, or the upload server, has of each uploaded device."""
-    from bridge.contracts import Level
-
-    rows = []
-    for each in (upload.uploading for upload in engine.uploadings if only in {None, upload.uploading.profile}):
-        for device in each.devices:
-            found = await each.examine(device, window)
-            types = {
-                kind: f"{check.found} of {check.expected} found" if check.checkable else "cannot be shown there"
-                for kind, check in found.per_type.items()
-            }
-            missing = sum(len(check.missing) for check in found.per_type.values())
-            note = "" if found.level not in {Level.MISMATCH, Level.UNVERIFIED} else ". Look at the evidence"
-            rows.append({
-                "profile": each.profile, "destination": each.where, "level": str(found.level), "missing": missing,
-                "types": types, "evidence": list(found.evidence), "note": note,
-            })  # fmt: skip
-    return rows
-
-
-async def _verified(engine: Engine, destination: Destination, window: Interval, repair: bool) -> dict[str, Any]:
-    from bridge.contracts import Settlement
-    from bridge.engine.reconcile import Difference, difference
-
-    sink, note = engine.sinks[destination], ""
-    sink.adapter.state = dict(await engine.journal.recall(destination))
-    try:
-        await sink.adapter.prepare()
-        found = await difference(engine.journal, sink.adapter, destination, window)
-    except BridgeError as error:
-        found, note = Difference(0, (), (), 0), f". Could not be compared: {error}"
-    if repair and found.missing:
-        await engine.journal.settle(destination, Settlement(removed=[entry.key for entry in found.missing]))
-        again = await engine.journal.requeue(destination, {entry.record_id for entry in found.missing})
-        note = f". {again} records will be sent again"
-    return {
-        "profile": destination.profile, "destination": destination.name, "found": found.found,
-        "missing": len(found.missing), "unknown": len(found.unknown), "foreign": found.foreign, "note": note,
-    }  # fmt: skip
 
 
 def quarantine_list(context: typer.Context, profile: _Profile = None, as_json: _AsJson = False) -> None:

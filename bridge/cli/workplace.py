@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from bridge.errors import SettingsInvalid
+from bridge.errors import SettingsInvalid, VaultLocked
 
 if TYPE_CHECKING:
+    from bridge.ble import BleakRadio
     from bridge.contracts import BleRadio, Journal, Progress, UsbBus
     from bridge.credentials import Sessions, Vault
     from bridge.engine.engine import Engine
     from bridge.journal import Retention
     from bridge.journal.mongo.journal import MongoJournal
+    from bridge.journal.mongo.vault import MongoCredentials
     from bridge.settings import Settings
 
 SETTINGS, JOURNAL = "glucobridge.toml", "journal.db"
@@ -60,9 +62,18 @@ class Workplace:
         used = {table.plugin or name for each in settings.profiles.values() for name, table in each.readers.items()}
         if not settings.ble.enabled or not any(name.startswith("ble-") for name in used):
             return None
-        from bridge.readers.ble_glucose import BleakRadio
+        return self.radio(settings)
 
-        return BleakRadio()
+    def radio(self, settings: Settings) -> BleakRadio:
+        """The Bluetooth of the machine, whoever has such devices; virtual ones where the settings ask for them."""
+        if not settings.ble.simulated:
+            from bridge.ble import BleakRadio
+
+            return BleakRadio()
+        from bridge.demo.air import virtual_radio
+        from bridge.simulators.ble.catalogue import in_the_air
+
+        return virtual_radio(in_the_air(settings.ble.simulated))
 
     def person(self, wanted: str | None, settings: Settings) -> str:
         """Profile id from an id or a display name; the only one when none is named."""
@@ -84,40 +95,85 @@ def default_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "glucobridge"
 
 
-def open_vault(place: Workplace) -> Vault:
-    """The vault with its key. Raises VaultLocked."""
-    from bridge.credentials import Vault, find_key
+@asynccontextmanager
+async def opened_vault(place: Workplace, settings: Settings) -> AsyncIterator[Vault]:
+    """The vault with its key: beside the journal in MongoDB where the settings name one, else in the data folder.
 
-    return Vault(place.folder, find_key(place.folder))
+    Raises VaultLocked, also while credentials of the folder are not in MongoDB yet.
+    """
+    from bridge.credentials import Vault, find_key, open_vault
+
+    if settings.journal.uri is None:
+        yield Vault(place.folder, find_key(place.folder))
+        return
+    if any((place.folder / "vault").glob("*.enc")):
+        raise not_moved()
+    async with opened_store(settings) as store:
+        yield await open_vault(store, find_key(place.folder))
+
+
+def not_moved() -> VaultLocked:
+    """The error while credentials are where nobody looks for them."""
+    return VaultLocked(
+        "The credentials are in the data folder, but the journal is in MongoDB.",
+        next_step="Stop all workers, then run `glucobridge credentials move`.",
+        state="vault_not_moved",
+    )
+
+
+def opened_store(settings: Settings) -> AbstractAsyncContextManager[MongoCredentials]:
+    """Where the credentials of a journal in MongoDB are. Raises SettingsInvalid where the settings name none."""
+    from bridge.journal.mongo import opened_credentials
+
+    return opened_credentials(_address(settings), settings.journal.database)
+
+
+def _address(settings: Settings) -> str:
+    if settings.journal.uri is None:
+        raise SettingsInvalid(
+            "The settings name no MongoDB.", next_step='Add `[journal]` with `uri = "mongodb://..."`.'
+        )
+    return settings.journal.uri.get_secret_value()
 
 
 @asynccontextmanager
-async def opened_sessions(place: Workplace, settings: Settings) -> AsyncIterator[Sessions]:
-    """All sessions of this process, closed at the end."""
-    from bridge.credentials import Sessions, http_client
+async def opened_sessions(place: Workplace, settings: Settings, *, counted: bool = False) -> AsyncIterator[Sessions]:
+    """All sessions of this process, closed at the end. `counted`: the caller limits the requests to one host."""
+    from bridge.credentials import PER_HOST, Sessions, http_client
     from bridge.engine.clock import SystemClock
 
-    sessions = Sessions(
-        open_vault(place), http_client(), SystemClock(), allow_private_http=settings.network.allow_private_http
-    )
-    try:
-        yield sessions
-    finally:
-        await sessions.close()
+    async with opened_vault(place, settings) as vault:
+        per_host = None if counted else settings.network.per_host or PER_HOST
+        sessions = Sessions(
+            vault, http_client(per_host), SystemClock(), allow_private_http=settings.network.allow_private_http
+        )
+        try:
+            yield sessions
+        finally:
+            await sessions.close()
 
 
 @asynccontextmanager
-async def opened_journal(place: Workplace, settings: Settings, *, read_only: bool = False) -> AsyncIterator[Journal]:
-    """The journal that the settings name, closed at the end."""
+async def opened_journal(
+    place: Workplace, settings: Settings, *, read_only: bool = False, vault: Vault | None = None
+) -> AsyncIterator[Journal]:
+    """The journal that the settings name, closed at the end. A `vault` that is open already is used."""
+    if vault is None:
+        async with (
+            opened_vault(place, settings) as found,
+            opened_journal(place, settings, read_only=read_only, vault=found) as journal,
+        ):
+            yield journal
+        return
     if settings.journal.uri is not None:
-        async with opened_mongo(place, settings, read_only=read_only) as shared:
+        async with opened_mongo(settings, vault, read_only=read_only) as shared:
             yield shared
         return
     from bridge.credentials import VaultSealer
     from bridge.engine.clock import SystemClock
     from bridge.journal import open_journal
 
-    sealer, keep = VaultSealer(open_vault(place)), _retention(settings)
+    sealer, keep = VaultSealer(vault), _retention(settings)
     journal = await open_journal(
         place.journal_file, clock=SystemClock(), sealer=sealer, read_only=read_only, keep=keep
     )
@@ -129,20 +185,16 @@ async def opened_journal(place: Workplace, settings: Settings, *, read_only: boo
 
 @asynccontextmanager
 async def opened_mongo(
-    place: Workplace, settings: Settings, *, read_only: bool = False, worker: str | None = None
+    settings: Settings, vault: Vault, *, read_only: bool = False, worker: str | None = None
 ) -> AsyncIterator[MongoJournal]:
     """The journal in MongoDB, closed at the end. Raises SettingsInvalid where the settings name none."""
     from bridge.credentials import VaultSealer
     from bridge.engine.clock import SystemClock
     from bridge.journal.mongo import open_mongo_journal
 
-    if settings.journal.uri is None:
-        raise SettingsInvalid(
-            "The settings name no MongoDB.", next_step='Add `[journal]` with `uri = "mongodb://..."`.'
-        )
     journal = await open_mongo_journal(
-        settings.journal.uri.get_secret_value(), settings.journal.database, clock=SystemClock(),
-        sealer=VaultSealer(open_vault(place)), read_only=read_only, keep=_retention(settings), worker=worker,
+        _address(settings), settings.journal.database, clock=SystemClock(),
+        sealer=VaultSealer(vault), read_only=read_only, keep=_retention(settings), worker=worker,
     )  # fmt: skip
     try:
         yield journal
@@ -168,7 +220,10 @@ async def opened_engine(
 
     clock, random = SystemClock(), Random()  # noqa: S311
     usb = place.usb(settings) if settings.usb.enabled else None
-    async with opened_sessions(place, settings) as sessions, opened_journal(place, settings) as journal:
+    async with (
+        opened_sessions(place, settings) as sessions,
+        opened_journal(place, settings, vault=sessions.vault) as journal,
+    ):
         yield Engine(
             journal,
             list(readers(settings, sessions.authorised, clock, random, usb, progress or silent, place.ble(settings))),

@@ -17,6 +17,7 @@ from bridge.contracts.adapter import (
 from bridge.contracts.ble import BleLink, BleRadio, Permit, Sighted
 from bridge.contracts.journal import (
     Appended,
+    Attendance,
     DeliveryState,
     Destination,
     DestinationStatus,
@@ -27,6 +28,7 @@ from bridge.contracts.journal import (
     Sealer,
     Settled,
     Settlement,
+    Standing,
 )
 from bridge.contracts.linking import (
     Answer,
@@ -78,6 +80,7 @@ __all__ = [
     "Adapter",
     "Answer",
     "Appended",
+    "Attendance",
     "Authorise",
     "Batch",
     "BleLink",
@@ -130,6 +133,7 @@ __all__ = [
     "Sighted",
     "Sighting",
     "Snapshot",
+    "Standing",
     "StaticToken",
     "Step",
     "StoredItem",

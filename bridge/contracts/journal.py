@@ -120,6 +120,27 @@ class DestinationStatus:
     oldest_pending: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Who serves whom in a fleet: `people` there are, `unserved` of them are no living worker's. `lost` counts how
+    often the asked worker's lease was given to others."""
+
+    people: int
+    unserved: int
+    workers: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one ledger holds of some records: their documents, where each stands, and who has the places asked for."""
+
+    documents: Sequence[LedgerDocument]
+    states: Mapping[str, DeliveryState]
+    slots: Mapping[str, str]
+    """Document key by slot, for the taken ones."""
+
+
 class Journal(Protocol):
     """The durable middle. Every method is one short transaction; deadlines are the caller's.
 
@@ -152,8 +173,17 @@ class Journal(Protocol):
         ...
 
     async def context(self, profile: str, records: Sequence[Record]) -> Sequence[Record]:
-        """The records that mapping these may need (docs/mapping.md): 26 h around them, links both ways, previous and
-        next basal of each device, the newest record. Highest revisions, links rewritten through aliases."""
+        """The records that mapping these may need (docs/mapping.md): 26 h around them (of readings 380 min, of basals
+        400 min, of statuses 10 min), links both ways, previous and next basal of each device, the newest record.
+        Highest revisions, links rewritten through aliases."""
+        ...
+
+    async def next_due(self, destination: Destination) -> datetime | None:
+        """From when on `due` may give something, as things stand; None when nothing is open."""
+        ...
+
+    async def standing(self, destination: Destination, record_ids: Iterable[str], slots: Iterable[str]) -> Standing:
+        """`ledger`, `states` and `slots` of one moment, for ids that `context` gave."""
         ...
 
     async def ledger(self, destination: Destination, record_ids: Iterable[str]) -> Sequence[LedgerDocument]:

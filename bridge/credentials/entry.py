@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,11 @@ class Entry:
     def kind(self) -> str:
         """`oauth` or `static`."""
         return "oauth" if isinstance(self.credential, OAuthToken) else "static"
+
+    @property
+    def revision(self) -> str:
+        """Tells this state of the credential from every other one, and nothing about it."""
+        return hashlib.blake2b(to_bytes(self), digest_size=16).hexdigest()
 
     @property
     def header(self) -> tuple[str, str]:

@@ -21,7 +21,7 @@ class Held:
             raise Refused("That token has blanks or other signs no token has.", next_step="Copy it again, whole.")
         self.entry, self._provider, self._clock = entry, provider, clock
 
-    def current(self) -> Entry:
+    async def current(self) -> Entry:
         """The credential as it is."""
         return self.entry
 

@@ -15,17 +15,16 @@ from random import Random
 
 import structlog
 
-from bridge.contracts import Clock, OAuthToken
+from bridge.contracts import Clock, OAuthToken, Turn
 from bridge.credentials.entry import Entry, not_linked
 from bridge.credentials.hosts import host_of, parse, require_listed
-from bridge.credentials.locks import FileLock, take_async
 from bridge.credentials.oauth import OAuthClient
-from bridge.credentials.vault import Stamp, Vault
+from bridge.credentials.vault import Vault
 from bridge.credentials.wire import NoAnswer
 from bridge.errors import BridgeError, Moved, NotAllowed, Refused, Throttled, Transient, Unauthorised, VaultLocked
 from bridge.model.health import Health, State
 
-_LOCK_DEADLINE_S = 75.0
+_TURN_DEADLINE_S = 75.0
 """Longer than one holder can need: two requests of 20 s and the pause between them."""
 _AGAIN_S = (2.0, 5.0)
 _QUIET_S = 30.0
@@ -41,25 +40,26 @@ class Keeper:
     def __init__(self, name: str, vault: Vault, provider: OAuthClient, clock: Clock, random: Random) -> None:
         self.name = name
         self._vault, self._provider, self._clock, self._random = vault, provider, clock, random
-        self._turn = asyncio.Lock()
-        self._lock: FileLock | None = None
+        self._own = asyncio.Lock()
+        self._turn: Turn | None = None
         self._tasks: set[asyncio.Task[Entry]] = set()
-        self._cached: tuple[Stamp, Entry] | None = None
+        self._cached: tuple[str, Entry] | None = None
         self._unsaved: Entry | None = None
+        self._after: set[str] = set()
         self._quiet: tuple[float, Transient | Refused] | None = None
 
-    def current(self) -> Entry:
+    async def current(self) -> Entry:
         """The newest state of the credential: what could not be saved yet, else what the vault holds.
 
         Raises Unauthorised (`not_linked`) when it was deleted, here or by another process.
         """
-        self._save_between()
-        return self._unsaved or self._stored()
+        await self._save_between()
+        return self._unsaved or await self._stored()
 
     async def usable(self) -> Entry:
         """The credential, refreshed before it runs out. Raises Unauthorised when only a person can help, and
         Transient, Throttled or Moved when it has run out and cannot be refreshed now."""
-        entry = self.current()
+        entry = await self.current()
         entry.require_usable(self.name)
         now = self._clock.now().timestamp()
         if not entry.due(now):
@@ -71,11 +71,11 @@ class Keeper:
             if entry.expired(self._clock.now().timestamp()):
                 raise
             _log.info("refresh_postponed", credential=self.name, reason=error.message)
-            return self.current()
+            return await self.current()
 
     async def renew(self, spent: str | None, client_id: str | None = None, token_url: str | None = None) -> None:
         """Refresh unless `spent`, the access token that was refused, has been replaced already."""
-        self.current().require_usable(self.name)
+        (await self.current()).require_usable(self.name)
         self._respect_quiet(throttled_only=True)
 
         def wanted(entry: Entry) -> bool:
@@ -87,27 +87,26 @@ class Keeper:
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[Entry]:
         """The newest state, while nobody else refreshes it. Raises Transient after a deadline."""
-        async with self._turn:
-            if self._lock is None:
-                path = self._vault.lock_path(self.name)
-                self._lock = await take_async(path, _LOCK_DEADLINE_S, f"the credential {self.name}")
+        async with self._own:
+            if self._turn is None:
+                self._turn = await self._vault.kept_in.turn(self.name, _TURN_DEADLINE_S)
             try:
-                self._save_again()
-                yield self._unsaved or self._stored()
+                await self._save_again()
+                yield self._unsaved or await self._vault.load(self.name)
             finally:
-                self._release()
+                await self._release()
 
     async def settle(self) -> None:
         """Let running refreshes end (they have deadlines) and try once more to save; for the shutdown."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
         with contextlib.suppress(Unauthorised):
-            self._save_between()
+            await self._save_between()
 
-    def health(self) -> Health:
+    async def health(self) -> Health:
         """What a person must know: a token that is not saved, a sign-in that is needed."""
         try:
-            entry = self.current()
+            entry = await self.current()
             entry.require_usable(self.name)
         except BridgeError as error:
             return Health(State(error.state), str(error))
@@ -142,8 +141,8 @@ class Keeper:
             outcome = await self._ask_provider(asked)
             if isinstance(outcome, OAuthToken):
                 self._quiet = None
-                return self._keep(entry.renewed(outcome))
-            raise self._failed(entry, outcome, discovered=bool(client_id or token_url))
+                return await self._keep(entry.renewed(outcome), entry)
+            raise await self._failed(entry, outcome, discovered=bool(client_id or token_url))
 
     async def _ask_provider(self, token: OAuthToken) -> OAuthToken | BridgeError:
         """The next token. When it is not known whether the provider used the token up, the same is shown once
@@ -152,30 +151,41 @@ class Keeper:
             return Unauthorised(
                 "The session is over and the provider gave nothing to renew it with.", next_step="Link again."
             )
-        outcome = await self._provider.refresh(token)
+        outcome = await self._show(token)
         if isinstance(outcome, NoAnswer) and outcome.sent:
             _log.warning("refresh_unanswered", credential=self.name, reason=outcome.error.message)
             await self._clock.sleep(self._random.uniform(*_AGAIN_S))
-            outcome = await self._provider.refresh(token)
+            outcome = await self._show(token)
         return outcome.error if isinstance(outcome, NoAnswer) else outcome
 
-    def _keep(self, entry: Entry) -> Entry:
-        """Save before use. No await stands between the answer and the disk. Where the disk refuses, the token
-        stays in memory with the lock held, so that no other process presents its dead predecessor."""
+    async def _show(self, token: OAuthToken) -> OAuthToken | NoAnswer | BridgeError:
+        """One request for the next token, while the turn is surely ours."""
+        if self._turn is not None:
+            self._turn.check()
+        return await self._provider.refresh(token)
+
+    async def _keep(self, entry: Entry, before: Entry | None = None) -> Entry:
+        """Save before use, as the successor of `before`; nothing stands between the answer and the saving. Where the
+        store refuses, the token stays in memory with the turn held, so that no other process presents its dead
+        predecessor. What was tried may have been written: its successor may take its place."""
+        if before is not None:
+            self._after.add(before.revision)
         try:
-            saved = self._vault.update(self.name, entry)
+            saved = await self._vault.update(self.name, entry, self._after, self._turn)
         except (VaultLocked, Transient) as error:
             self._unsaved = entry
+            self._after.add(entry.revision)
             _log.error("token_unsaved", credential=self.name, reason=error.message)
             return entry
         self._unsaved = None
+        self._after.clear()
         _log.debug("credential_kept", credential=self.name, current=saved)
-        return entry if saved else self._stored()
+        return entry if saved else await self._vault.load(self.name)
 
-    def _failed(self, entry: Entry, error: BridgeError, *, discovered: bool) -> BridgeError:
+    async def _failed(self, entry: Entry, error: BridgeError, *, discovered: bool) -> BridgeError:
         """Book a failure and say what to raise. Only a grant the provider calls dead is marked so."""
         if isinstance(error, Unauthorised):
-            self._keep(entry.refused(error.message, self._clock.now().timestamp()))
+            await self._keep(entry.refused(error.message, self._clock.now().timestamp()), entry)
             _log.warning("login_required", credential=self.name, reason=error.message)
         elif isinstance(error, Moved) and discovered:
             return Unauthorised(f"{error.message} It was asked where it says it is.", next_step="Link again.")
@@ -195,31 +205,33 @@ class Keeper:
         elif not throttled_only:
             raise type(error)(error.message)
 
-    def _save_again(self) -> None:
+    async def _save_again(self) -> None:
         """Write what could not be written; drop it when its link is gone."""
         if self._unsaved is not None:
-            self._keep(self._unsaved)
+            await self._keep(self._unsaved)
 
-    def _save_between(self) -> None:
-        """The same while no refresh runs, giving the lock back when it worked."""
-        if self._unsaved is not None and not self._turn.locked():
+    async def _save_between(self) -> None:
+        """The same while no refresh runs, giving the turn back when it worked."""
+        if self._unsaved is None or self._own.locked():
+            return
+        async with self._own:
             try:
-                self._save_again()
+                await self._save_again()
             finally:
-                self._release()
+                await self._release()
 
-    def _release(self) -> None:
-        if self._unsaved is None and self._lock is not None:
-            self._lock.release()
-            self._lock = None
+    async def _release(self) -> None:
+        if self._unsaved is None and self._turn is not None:
+            turn, self._turn = self._turn, None
+            await turn.release()
 
-    def _stored(self) -> Entry:
-        stamp = self._vault.stamp(self.name)
+    async def _stored(self) -> Entry:
+        stamp = await self._vault.stamp(self.name)
         if stamp is None:
             self._cached = None
             raise not_linked(self.name)
         if self._cached is None or self._cached[0] != stamp:
-            self._cached = (stamp, self._vault.load(self.name))
+            self._cached = (stamp, await self._vault.load(self.name))
         return self._cached[1]
 
 

@@ -118,18 +118,18 @@ def create_key(data: Path, environment: Mapping[str, str] | None = None) -> Vaul
             next_step=f"Put the key back as {path}, or delete {data / 'vault'} and link everything again.",
         )
     key = VaultKey.fresh()
-    write_key_file(data, key)
+    write_key(path, key)
     return key
 
 
-def write_key_file(data: Path, key: VaultKey) -> None:
-    """Put the key into `vault.key`, durable. Raises VaultLocked when the disk refuses."""
+def write_key(path: Path, key: VaultKey) -> None:
+    """Put the key into a file, mode 0600, durable. Raises VaultLocked when the disk refuses."""
     try:
-        replace_file(data / KEY_FILE, f"{key.text()}\n".encode())
+        replace_file(path, f"{key.text()}\n".encode())
     except OSError as error:
         raise VaultLocked(
-            f"The vault key cannot be written to {data}: {error.strerror}.",
-            next_step="Give this user write access to the data folder.",
+            f"The vault key cannot be written to {path.parent}: {error.strerror}.",
+            next_step="Give this user write access to that folder.",
         ) from None
 
 

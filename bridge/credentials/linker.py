@@ -86,7 +86,7 @@ class Walk:
         if isinstance(outcome, Authorise):
             return self._authorise(outcome)
         if isinstance(outcome, Grant):
-            return self._granted(outcome)
+            return await self._granted(outcome)
         self._ask(outcome)
         return outcome
 
@@ -175,12 +175,12 @@ class Walk:
         self._answers[AUTHORISED] = "yes"
         self._newest = None
 
-    def _granted(self, grant: Grant) -> Linked:
+    async def _granted(self, grant: Grant) -> Linked:
         if self._held is None:
             raise ContractViolation(f"{self._linking.name} grants without a credential.")
         require_patterns(grant.hosts)
         entry = replace(self._held.entry, hosts=tuple(grant.hosts), scopes=tuple(grant.scopes))
-        self._sessions.vault.store(self.name, entry)
+        await self._sessions.vault.store(self.name, entry)
         self._held = None
         self._answers.clear()
         return Linked(self.name, grant.summary, grant.settings, grant.others)
@@ -202,7 +202,7 @@ async def unlink(
         if not force:
             raise
         said = ["The credential cannot be read, so nothing was revoked: end the session on the provider's own site."]
-    sessions.vault.delete(name)
+    await sessions.vault.delete(name)
     return " ".join(sentence for sentence in said if sentence)
 
 
@@ -221,7 +221,7 @@ async def _tried(revoke: Awaitable[str], name: str, *, force: bool) -> str:
 
 async def _beyond_oauth(name: str, linking: Linking, settings: Mapping[str, Any], sessions: Sessions) -> str:
     """The plug-in's own revocation; comes first, since it may need the token alive."""
-    sessions.keeper(name).current()
+    await sessions.keeper(name).current()
     try:
         return await linking.revoke(sessions.authorised(name), settings)
     except (Unauthorised, Forbidden, Refused, Moved, Incompatible) as error:

@@ -15,6 +15,11 @@ class KeyRing:
     current: VaultKey
     older: tuple[VaultKey, ...] = ()
 
+    @property
+    def keys(self) -> tuple[VaultKey, ...]:
+        """All of them, the current one first."""
+        return (self.current, *self.older)
+
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Ciphertext with key id and nonce, bound to `purpose`."""
         return self.current.encrypt(plain, purpose)
@@ -22,7 +27,7 @@ class KeyRing:
     def unseal(self, sealed: bytes, purpose: str) -> bytes:
         """The plain bytes. Raises VaultLocked when no key or not the purpose fits."""
         wanted = key_id_of(sealed)
-        for key in (self.current, *self.older):
+        for key in self.keys:
             if key.id == wanted:
                 return key.decrypt(sealed, purpose)
         raise VaultLocked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -21,11 +21,14 @@ from bridge.model.health import Health
 
 _PLACE = "{token}"
 
+Check = Callable[[], None]
+"""Raises when a request may not leave any more: getting a token, or a place, may have taken long."""
+
 
 class Holder(Protocol):
     """Who holds the credential a session sends."""
 
-    def current(self) -> Entry:
+    async def current(self) -> Entry:
         """The credential as it is."""
         ...
 
@@ -41,8 +44,16 @@ class Holder(Protocol):
 class AuthorisedSession:
     """A `Session` limited to one credential and its hosts, over the shared client."""
 
-    def __init__(self, holder: Holder, client: aiohttp.ClientSession, *, allow_private_http: bool = False) -> None:
+    def __init__(
+        self,
+        holder: Holder,
+        client: aiohttp.ClientSession,
+        *,
+        allow_private_http: bool = False,
+        check: Check | None = None,
+    ) -> None:
         self._holder, self._client, self._allow_private_http = holder, client, allow_private_http
+        self._check = check
         self._spent: str | None = None
 
     async def request(
@@ -59,7 +70,7 @@ class AuthorisedSession:
         limit_bytes: int = 8 * 1024 * 1024,
     ) -> Answer:
         """One request; see `bridge.contracts.Session`. The host is checked before the credential is touched."""
-        require_listed(parse(url), self._holder.current().hosts)
+        require_listed(parse(url), (await self._holder.current()).hosts)
         require_safe(parse(url), allow_private_http=self._allow_private_http)
         entry = await self._holder.usable() if authorise or _PLACE in url else None
         target = parse(_filled(url, entry))
@@ -67,6 +78,8 @@ class AuthorisedSession:
         if authorise and entry is not None:
             sent = _with_header(sent, *entry.header)
         call = Call(method, target, params, json, data, sent, timeout_s, limit_bytes, shown=url)
+        if self._check is not None:
+            self._check()
         answer = await send(self._client, call)
         self._remember(entry, answer.status)
         return answer
@@ -142,21 +155,22 @@ class Sessions:
             self._keepers[name] = Keeper(name, self.vault, self.provider, self.clock, self._random)
         return self._keepers[name]
 
-    def authorised(self, name: str) -> AuthorisedSession:
-        """A session of one credential; its requests raise Unauthorised while that is not linked."""
-        return self.over(self.keeper(name))
+    def authorised(self, name: str, check: Check | None = None) -> AuthorisedSession:
+        """A session of one credential; its requests raise Unauthorised while that is not linked, and what `check`
+        raises at the moment they would leave."""
+        return self.over(self.keeper(name), check)
 
-    def over(self, holder: Holder) -> AuthorisedSession:
+    def over(self, holder: Holder, check: Check | None = None) -> AuthorisedSession:
         """A session of a credential held elsewhere (one that is just being linked)."""
-        return AuthorisedSession(holder, self.client, allow_private_http=self.allow_private_http)
+        return AuthorisedSession(holder, self.client, allow_private_http=self.allow_private_http, check=check)
 
     def open(self) -> OpenSession:
         """A session without credential."""
         return OpenSession(self.client, allow_private_http=self.allow_private_http)
 
-    def health(self) -> Mapping[str, Health]:
+    async def health(self) -> Mapping[str, Health]:
         """State of every credential in use."""
-        return {name: keeper.health() for name, keeper in self._keepers.items()}
+        return {name: await keeper.health() for name, keeper in self._keepers.items()}
 
     async def close(self) -> None:
         """Let refreshes end and save what is unsaved, then close the client."""

@@ -1,31 +1,26 @@
-"""The vault: one encrypted file per credential, replaced whole and durable or not at all."""
+"""The vault: sealed credentials in a store, a folder of this host or one that hosts share."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.contracts import OAuthToken
-from bridge.credentials.durable import leftover, replace_file, sync_folder
+from bridge.contracts import CredentialStore, OAuthToken, Turn
 from bridge.credentials.entry import Entry, from_bytes, not_linked, to_bytes
-from bridge.credentials.key import KEY_FILE, VaultKey, find_key, write_key_file
-from bridge.credentials.locks import take
+from bridge.credentials.folder import Folder
+from bridge.credentials.key import VaultKey
 from bridge.credentials.ring import KeyRing
-from bridge.errors import SettingsInvalid, Transient, VaultLocked
+from bridge.errors import SettingsInvalid, VaultLocked
 from bridge.model.health import State
 from bridge.redaction import hide
 
+FOLDER = "vault"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,62}")
-_WRITE_DEADLINE_S = 3.0
 _RING_PURPOSE = "older keys"
-
-Stamp = tuple[int, int, int]
-"""Changes whenever a credential's file is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,175 +44,153 @@ class Description:
 
 
 class Vault:
-    """Credentials of one data folder under `<data>/vault/<name>.enc`. Every method is short, synchronous file
-    work; writers exclude each other across processes. Raises VaultLocked when key or disk do not serve."""
+    """Credentials by name, sealed with the key before they reach the store. Raises VaultLocked when key or store do
+    not serve, Transient when the store does not answer.
 
-    def __init__(self, data: Path, key: VaultKey) -> None:
-        self.folder = data / "vault"
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(self.folder, error) from None
-        self.ring = KeyRing(key, _older_keys(self.folder, key))
+    `place`: a data folder, whose `vault` holds them, or a store; of a store `older` are the keys that `older_keys`
+    found in it.
+    """
 
-    def names(self) -> list[str]:
+    def __init__(self, place: Path | CredentialStore, key: VaultKey, older: Iterable[VaultKey] = ()) -> None:
+        if isinstance(place, Path):
+            folder = Folder(place / FOLDER)
+            place, older = folder, _opened(folder.note(_ring_name(key)), key)
+        self.kept_in = place
+        self.ring = KeyRing(key, tuple(older))
+
+    async def names(self) -> list[str]:
         """Names of all credentials, sorted."""
-        return sorted(path.stem for path in self.folder.glob("*.enc") if _NAME.fullmatch(path.stem))
+        return [name for name in await self.kept_in.names() if _NAME.fullmatch(name)]
 
-    def load(self, name: str) -> Entry:
+    async def load(self, name: str) -> Entry:
         """One credential. Raises Unauthorised (`not_linked`) when there is none; its secrets are hidden in
         everything logged from here on."""
-        entry = self._find(name)
+        entry, _ = await self._found(name)
         if entry is None:
             raise not_linked(name)
         return entry
 
-    def stamp(self, name: str) -> Stamp | None:
-        """A cheap sign of whether the file was replaced, None when there is none."""
-        try:
-            stat = self._path(name).stat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unreadable(name, error) from None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    async def stamp(self, name: str) -> str | None:
+        """A cheap sign of whether it was replaced, None when there is none; may lag as the store's may."""
+        return await self.kept_in.stamp(_checked(name))
 
-    def store(self, name: str, entry: Entry) -> None:
+    async def store(self, name: str, entry: Entry) -> None:
         """Keep a newly linked credential, in place of any older one of that name."""
-        with self._writing():
-            self._write(name, entry)
+        written = False
+        while not written:
+            standing = await self.kept_in.read(_checked(name))
+            written = await self._write(name, entry, standing.stamp if standing else None)
 
-    def update(self, name: str, entry: Entry) -> bool:
-        """Keep the next state of a linked credential; False, and nothing is written, when it was deleted or
-        linked anew in the meantime."""
-        with self._writing():
-            standing = self._find(name)
-            if standing is None or standing.link_id != entry.link_id:
+    async def add(self, name: str, entry: Entry) -> bool:
+        """Keep a credential where none of that name is; whether there was none."""
+        return await self._write(_checked(name), entry, None)
+
+    async def update(self, name: str, entry: Entry, after: Collection[str], turn: Turn | None = None) -> bool:
+        """Keep the next state of a linked credential in place of one whose revision is in `after`, while `turn`
+        stands; False, and nothing is written, when another state, another link or none is there by now."""
+        tried = None
+        while True:
+            standing, stamp = await self._found(name)
+            if standing is None or standing.link_id != entry.link_id or standing.revision not in after:
                 return False
-            self._write(name, entry)
-            return True
+            if stamp == tried:
+                return False
+            if await self._write(name, entry, stamp, turn):
+                return True
+            tried = stamp
 
-    def delete(self, name: str) -> bool:
+    async def delete(self, name: str) -> bool:
         """Forget a credential; whether there was one. What is still refreshing it cannot write it back."""
-        path = self._path(name)
-        with self._writing():
-            known = path.exists()
-            try:
-                path.unlink(missing_ok=True)
-                leftover(path).unlink(missing_ok=True)
-                sync_folder(self.folder)
-            except OSError as error:
-                raise _unwritable(self.folder, error) from None
-        return known
+        return await self.kept_in.delete(_checked(name))
 
-    def describe(self, now: float) -> list[Description]:
+    async def describe(self, now: float) -> list[Description]:
         """What may be shown of every credential, without any secret; an unreadable one is named as such."""
-        return [self._described(name, now) for name in self.names()]
+        return [await self._described(name, now) for name in await self.names()]
 
-    def mark_login_required_all(self, reason: str, now: float) -> list[str]:
+    async def mark_login_required_all(self, reason: str, now: float) -> list[str]:
         """Put every rotating grant to sleep until a person signs in again; the names. For `restore`: a token
         from a backup may have been used since, and presenting it again would kill the living one."""
-        marked = []
-        with self._writing():
-            for name in self.names():
-                entry = self._find(name)
-                if entry and isinstance(entry.credential, OAuthToken) and entry.login_required is None:
-                    self._write(name, entry.refused(reason, now))
-                    marked.append(name)
-        return marked
+        return [name for name in await self.names() if await self._put_to_sleep(name, reason, now)]
 
-    def lock_path(self, name: str) -> Path:
-        """The file whose lock allows to refresh this credential."""
-        return self._path(name).with_suffix(".lock")
-
-    def reencrypt(self) -> None:
+    async def reencrypt(self) -> None:
         """Bring every credential under the current key; what a crash leaves undone is readable as before."""
-        with self._writing():
-            for name in self.names():
-                entry = self._find(name)
-                if entry is not None:
-                    self._write(name, entry)
+        for name in await self.names():
+            entry, stamp = await self._found(name)
+            while entry is not None and not await self._write(name, entry, stamp):
+                entry, stamp = await self._found(name)
 
-    def _find(self, name: str) -> Entry | None:
+    async def _put_to_sleep(self, name: str, reason: str, now: float) -> bool:
+        while True:
+            entry, stamp = await self._found(name)
+            if entry is None or not isinstance(entry.credential, OAuthToken) or entry.login_required is not None:
+                return False
+            if await self._write(name, entry.refused(reason, now), stamp):
+                return True
+
+    async def _found(self, name: str) -> tuple[Entry | None, str | None]:
+        """What is there now, with the store's stamp of it."""
+        sealed = await self.kept_in.read(_checked(name))
+        if sealed is None:
+            return None, None
+        entry = from_bytes(self.ring.unseal(sealed.content, _purpose(name)))
+        _hide(entry)
+        return entry, sealed.stamp
+
+    async def _write(self, name: str, entry: Entry, over: str | None, turn: Turn | None = None) -> bool:
+        _hide(entry)
+        return await self.kept_in.write(name, self.ring.seal(to_bytes(entry), _purpose(name)), over, turn)
+
+    async def _described(self, name: str, now: float) -> Description:
         try:
-            sealed = self._path(name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unreadable(name, error) from None
-        entry = from_bytes(self.ring.unseal(sealed, _purpose(name)))
-        for secret in entry.secrets:
-            hide(secret)
-        return entry
-
-    def _write(self, name: str, entry: Entry) -> None:
-        for secret in entry.secrets:
-            hide(secret)
-        try:
-            replace_file(self._path(name), self.ring.seal(to_bytes(entry), _purpose(name)))
-        except OSError as error:
-            raise _unwritable(self.folder, error) from None
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        lock = take(self.folder / ".lock", _WRITE_DEADLINE_S, "the vault")
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise SettingsInvalid(
-                f"{name!r} cannot name a credential.",
-                next_step="Use up to 63 small letters, digits, dots, dashes and underscores.",
-            )
-        return self.folder / f"{name}.enc"
-
-    def _described(self, name: str, now: float) -> Description:
-        try:
-            return _description(name, self.load(name), now)
+            return _description(name, await self.load(name), now)
         except VaultLocked as error:
             return Description(name, State.VAULT_LOCKED, str(error))
 
 
-def rotate(data: Path, old: VaultKey, new: VaultKey) -> None:
-    """Change the vault's key. Nothing else may have the vault open meanwhile.
-
-    The old key is first kept under the new one (captures sealed with it stay readable), then `vault.key` is
-    replaced where it holds the old key, then every credential is encrypted anew. After a crash at any
-    point, calling again finishes; the key in `vault.key`, or `new`, opens everything.
-    """
-    folder = Vault(data, old).folder
-    _keep_older(folder, new, (old, *_older_keys(folder, old), *_older_keys(folder, new)))
-    if (data / KEY_FILE).exists() and find_key(data, {}).id == old.id:
-        write_key_file(data, new)
-    Vault(data, new).reencrypt()
-    if old.id != new.id:
-        _ring_path(folder, old).unlink(missing_ok=True)
+async def older_keys(store: CredentialStore, key: VaultKey) -> tuple[VaultKey, ...]:
+    """Keys that `key` took the place of: what they sealed is still read."""
+    sealed = await store.read(_ring_name(key))
+    return _opened(sealed.content if sealed else None, key)
 
 
-def _ring_path(folder: Path, key: VaultKey) -> Path:
-    return folder / f".older-keys.{key.id}"
+async def keep_older(store: CredentialStore, key: VaultKey, older: Iterable[VaultKey]) -> None:
+    """Note the keys that `key` takes the place of, sealed with it."""
+    texts = {kept.id: kept.text() for kept in older if kept.id != key.id}
+    content, name = key.encrypt(json.dumps(list(texts.values())).encode(), _RING_PURPOSE), _ring_name(key)
+    written = False
+    while not written:
+        standing = await store.read(name)
+        written = await store.write(name, content, standing.stamp if standing else None)
 
 
-def _older_keys(folder: Path, key: VaultKey) -> tuple[VaultKey, ...]:
-    try:
-        sealed = _ring_path(folder, key).read_bytes()
-    except FileNotFoundError:
+async def forget_older(store: CredentialStore, key: VaultKey) -> None:
+    """Remove the note that `key` sealed: its successor has one of its own."""
+    await store.delete(_ring_name(key))
+
+
+def _ring_name(key: VaultKey) -> str:
+    return f".older-keys.{key.id}"
+
+
+def _opened(note: bytes | None, key: VaultKey) -> tuple[VaultKey, ...]:
+    if note is None:
         return ()
-    except OSError as error:
-        raise _unreadable("older keys", error) from None
-    texts: list[str] = json.loads(key.decrypt(sealed, _RING_PURPOSE))
+    texts: list[str] = json.loads(key.decrypt(note, _RING_PURPOSE))
     return tuple(VaultKey(base64.b64decode(text)) for text in texts)
 
 
-def _keep_older(folder: Path, key: VaultKey, older: tuple[VaultKey, ...]) -> None:
-    texts = {kept.id: kept.text() for kept in older if kept.id != key.id}
-    try:
-        replace_file(_ring_path(folder, key), key.encrypt(json.dumps(list(texts.values())).encode(), _RING_PURPOSE))
-    except OSError as error:
-        raise _unwritable(folder, error) from None
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise SettingsInvalid(
+            f"{name!r} cannot name a credential.",
+            next_step="Use up to 63 small letters, digits, dots, dashes and underscores.",
+        )
+    return name
+
+
+def _hide(entry: Entry) -> None:
+    for secret in entry.secrets:
+        hide(secret)
 
 
 def _description(name: str, entry: Entry, now: float) -> Description:
@@ -243,17 +216,3 @@ def _description(name: str, entry: Entry, now: float) -> Description:
 
 def _purpose(name: str) -> str:
     return f"credential:{name}"
-
-
-def _unreadable(name: str, error: OSError) -> Transient:
-    return Transient(f"{name} cannot be read from the vault: {error.strerror}.", next_step="Check the disk.")
-
-
-def _unwritable(folder: Path, error: OSError) -> VaultLocked:
-    return VaultLocked(
-        f"The vault {folder} cannot be written: {error.strerror}.",
-        next_step="Free space on the disk or give this user write access; keep the program running until then.",
-    )
-
-
-__all__ = ["Description", "Stamp", "Vault", "rotate"]

@@ -17,6 +17,7 @@ from bridge.errors import ContractViolation, Transient
 
 _CONNECT_S = 15.0
 _CHUNK_BYTES = 64 * 1024
+_AT_ONCE, PER_HOST = 32, 8
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]] | None
 
@@ -45,11 +46,14 @@ class NoAnswer:
     sent: bool
 
 
-def http_client() -> aiohttp.ClientSession:
-    """The one client all sessions share: it keeps no cookies and reads no proxy or login from the environment."""
+def http_client(per_host: int | None = PER_HOST) -> aiohttp.ClientSession:
+    """The one client all sessions share: it keeps no cookies and reads no proxy or login from the environment.
+
+    `per_host`: connections to one host at most; None where the caller counts them.
+    """
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector(limit=32, limit_per_host=8),
+        connector=aiohttp.TCPConnector(limit=_AT_ONCE, limit_per_host=per_host or 0),
         headers={"User-Agent": f"glucobridge/{__version__}"},
     )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from random import Random
 
 from bridge.contracts import (
@@ -21,11 +23,13 @@ from bridge.contracts import (
     Outcome,
     Settlement,
 )
+from bridge.engine.arrival import Arrival, Portion
 from bridge.engine.backoff import Breaker, Circuit, jittered
 from bridge.engine.planning import Plan, affected, make_plan, settlement, statuses_in_line, stepped
 from bridge.errors import BridgeError, ContractViolation, Transient
 from bridge.model.health import Health, State
-from bridge.model.records import PumpStatus, Record
+from bridge.model.records import PumpStatus, Record, from_json, to_json
+from bridge.tracing import span
 
 ROUND_S = 300.0
 """Deadline of one whole round."""
@@ -53,12 +57,22 @@ class Round:
     wait_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Leased records and the records that mapping them may need."""
+NOTHING = Portion((), ())
+OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
+IDLE_S = 3600.0
+"""The journal is asked this often even when nobody speaks of it."""
+_FAR = datetime.max.replace(tzinfo=UTC)
 
-    due: Sequence[Due]
-    context: Sequence[Record]
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a round is going to do. `asked`: the slots that were looked up, `taken`: the key of those that are."""
+
+    plan: Plan
+    known: Mapping[str, LedgerDocument]
+    overtaken: set[str]
+    asked: set[str]
+    taken: Mapping[str, str]
 
 
 class Deliverer:
@@ -71,28 +85,66 @@ class Deliverer:
         self._journal, self._adapter, self._clock, self._random = journal, adapter, clock, random
         self._breaker = Breaker(random)
         self._stored_state: dict[str, object] = {}
-        self._ahead: asyncio.Future[Batch] | None = None
+        self._ahead: asyncio.Future[Portion] | None = None
+        self._owes = False
+        """What is leased was to be handed back, and the journal did not answer."""
+        self._offered: Arrival | None = None
+        self._look_at: datetime | None = None
+        """Before this the journal has nothing to lease but what is offered; None: it must be asked."""
+        self._newest_status: bytes | None = None
+        """The newest accepted one, as the journal has it; empty: there is none; None: it must be asked."""
 
-    async def open(self) -> None:
-        """Take over from whoever held leases before, and recall the adapter's state."""
-        await self._journal.release(self.destination)
+    async def open(self, *, leases: bool = True) -> None:
+        """Take over from whoever held `leases` before, and recall the adapter's state."""
+        if leases:
+            await self._journal.release(self.destination)
         self._adapter.state = dict(await self._journal.recall(self.destination))
         self._stored_state = dict(self._adapter.state)
+
+    def leave(self) -> None:
+        """No more rounds for now: what is being taken ahead is let go of."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            self._owes = True
+
+    def offer(self, arrival: Arrival) -> None:
+        """What was just appended. Taken as it is where nothing else waits."""
+        if self._offered is not None:
+            self.doubt()
+        else:
+            self._offered = arrival
+
+    def doubt(self) -> None:
+        """The journal may have more than was offered."""
+        self._offered = self._look_at = self._newest_status = None
+
+    def idle_s(self) -> float:
+        """How long there is nothing to do but for what is offered, seconds."""
+        if self._look_at is None:
+            return 0.0
+        return min(IDLE_S, max(0.0, (self._look_at - self._clock.now()).total_seconds()))
 
     async def round(self) -> Round:
         """One round; outages and refusals become a waiting time and a named health, never an exception."""
         self.phase = Phase.DELIVERING
-        try:
-            async with asyncio.timeout(ROUND_S):
-                done = await self._round()
-        except TimeoutError:
-            done = await self._failed(Transient(f"{self.destination.name} did not finish within {ROUND_S:.0f} s."))
-        except ContractViolation:
-            raise
-        except BridgeError as error:
-            done = await self._failed(error)
+        with span("deliver", adapter=self._adapter.name) as noted:
+            done = await self._bounded_round()
+            noted.note(state=str(self.health.state), leased=done.leased, posted=done.posted)
         self.phase = self._next_phase(done)
         return done
+
+    async def _bounded_round(self) -> Round:
+        try:
+            async with asyncio.timeout(ROUND_S):
+                return await self._round()
+        except ContractViolation:
+            self.doubt()
+            raise
+        except TimeoutError:
+            return await self._failed(Transient(f"{self.destination.name} did not finish within {ROUND_S:.0f} s."))
+        except BridgeError as error:
+            return await self._failed(error)
 
     def _next_phase(self, done: Round) -> Phase:
         if self._breaker.state is Circuit.NEEDS_PERSON:
@@ -100,6 +152,8 @@ class Deliverer:
         return Phase.IDLE if done.wait_s is None else Phase.WAITING
 
     async def _round(self) -> Round:
+        if self._owes:
+            await self._give_back()
         ahead, self._ahead = self._ahead, None
         batch = await (ahead or self._take())
         if not batch.due:
@@ -113,19 +167,31 @@ class Deliverer:
         await self._keep_state(health)
         return Round(len(batch.due), posted)
 
-    async def _take(self) -> Batch:
-        """Lease the next records and read what surrounds them."""
-        due = await self._journal.due(self.destination, self._clock.now(), self._adapter.batch, LEASE_S)
-        context = await self._journal.context(self.destination.profile, [each.record for each in due]) if due else ()
-        return Batch(due, context)
+    async def _take(self) -> Portion:
+        """What is offered where nothing else waits; else lease the next records and read what surrounds them."""
+        offered, self._offered = self._offered, None
+        now = self._clock.now()
+        if self._look_at is not None and now < self._look_at:
+            return NOTHING if offered is None else await offered.portion()
+        self._look_at = self._newest_status = None
+        due = await self._journal.due(self.destination, now, self._adapter.batch, LEASE_S)
+        if due:
+            context = await self._journal.context(self.destination.profile, [each.record for each in due])
+            return Portion(due, context)
+        first = await self._journal.next_due(self.destination)
+        self._look_at = min(first or _FAR, now + timedelta(seconds=IDLE_S))
+        return NOTHING
 
     async def _give_back(self) -> None:
         """Hand every lease back, also of what was taken ahead."""
+        self.doubt()
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.cancel()
             await asyncio.wait({ahead})
+        self._owes = True
         await self._journal.release(self.destination)
+        self._owes = False
 
     async def _unready(self, health: Health) -> Round:
         """The destination said what is wrong: leave it alone and look again later."""
@@ -138,10 +204,10 @@ class Deliverer:
         return Round(wait_s=jittered(self._breaker.failures, self._random) if outage else 900.0)
 
     async def _failed(self, error: BridgeError) -> Round:
-        await self._give_back()
         wait_s = self._breaker.failed(error)
-        state = State.named(error.state)
-        await self._keep_state(Health(state, str(error)))
+        with suppress(Transient):  # the journal is away: the next round begins with it
+            await self._give_back()
+            await self._keep_state(Health(State.named(error.state), str(error)))
         return Round(wait_s=wait_s)
 
     async def _keep_state(self, health: Health) -> None:
@@ -151,42 +217,70 @@ class Deliverer:
             await self._journal.report(self.destination, health, self._adapter.state if changed else None)
             self._stored_state = dict(self._adapter.state)
 
-    async def _deliver(self, batch: Batch) -> int:
-        plan, known, overtaken = await self._plan(batch)
-        posts = await self._placed(plan.posts, known)
+    async def _deliver(self, batch: Portion) -> int:
+        outlook = await self._plan(batch)
+        plan = outlook.plan
+        posts = await self._placed(outlook)
         if len(batch.due) >= self._adapter.batch:
             self._ahead = asyncio.ensure_future(self._take())  # read the next while the destination works
         outcomes: Sequence[Outcome] = ()
         if posts or plan.deletes:
-            outcomes = await self._adapter.deliver(posts, plan.deletes)
+            with span("send", adapter=self._adapter.name, posts=len(posts), deletes=len(plan.deletes)):
+                outcomes = await self._adapter.deliver(posts, plan.deletes)
             if len(outcomes) != len(posts) + len(plan.deletes):
                 raise ContractViolation(f"{self._adapter.name} gave {len(outcomes)} outcomes for {len(posts)} posts.")
-        booked = settlement(plan, posts, outcomes, overtaken)
-        await self._journal.settle(self.destination, self._with_patience(booked, batch.due))
+        booked = self._with_patience(settlement(plan, posts, outcomes, outlook.overtaken), batch.due)
+        await self._journal.settle(self.destination, booked)
+        self._note(booked, batch.context)
         return len(posts)
 
-    async def _plan(self, batch: Batch) -> tuple[Plan, Mapping[str, LedgerDocument], set[str]]:
+    def _note(self, booked: Settlement, context: Sequence[Record]) -> None:
+        """What is known of the ledger without asking: when what was handed back is due, and the newest status."""
+        if self._look_at is not None:
+            back = [each.not_before for each in booked.deliveries.values() if each.state is DeliveryState.PENDING]
+            self._look_at = min([self._look_at, *filter(None, back)])
+        sent = {document.record_id for document in booked.documents}
+        statuses = [each for each in context if isinstance(each, PumpStatus) and each.id in sent]
+        if statuses and self._newest_status is not None:
+            newest = max(statuses, key=attrgetter("time"))
+            held = from_json(self._newest_status) if self._newest_status else None
+            if held is None or held.time < newest.time:
+                self._newest_status = to_json(newest)
+
+    async def _newest(self) -> Record | None:
+        if self._newest_status is None:
+            found = await self._journal.newest_accepted(self.destination, "pump_status")
+            self._newest_status = b"" if found is None else to_json(found)
+            return found
+        return from_json(self._newest_status) if self._newest_status else None
+
+    async def _plan(self, batch: Portion) -> Outlook:
         leased = {each.record.id: each.record.revision for each in batch.due}
         speaks_of_status = any(isinstance(each.record, PumpStatus) for each in batch.due)
-        newest = await self._journal.newest_accepted(self.destination, "pump_status") if speaks_of_status else None
+        newest = await self._newest() if speaks_of_status else None
         lined, overtaken = statuses_in_line(batch.context, leased, newest)
         desired = self._adapter.desired(lined)
         near = affected(lined, leased)
         touched = {record.id: record.revision for record in lined if record.id in near}
-        ledger = await self._journal.ledger(self.destination, touched)
-        states = await self._journal.states(self.destination, touched)
+        slots = {slot for doc in desired.documents.values() if doc.record_id in leased and (slot := doc.slot())}
+        standing = await self._journal.standing(self.destination, {*touched, *leased}, slots)
+        open_ = {record: revision for record, revision in leased.items() if standing.states.get(record) in OPEN}
         statuses = {record.id for record in lined if isinstance(record, PumpStatus)}
-        plan = make_plan(desired, touched, leased, states, ledger, statuses)
-        return plan, {entry.key: entry for entry in ledger}, overtaken
+        states = {record: state for record, state in standing.states.items() if record in touched}
+        plan = make_plan(desired, touched, open_, states, standing.documents, statuses)
+        known = {entry.key: entry for entry in standing.documents}
+        return Outlook(plan, known, overtaken & open_.keys(), slots, standing.slots)
 
-    async def _placed(self, posts: Sequence[Document], known: Mapping[str, LedgerDocument]) -> list[Document]:
+    async def _placed(self, outlook: Outlook) -> list[Document]:
         """Posts on instants that no other document of the destination holds."""
         placed: list[Document] = []
-        taken: dict[str, str] = {}
-        waiting: Sequence[Document] = posts
+        known, taken, asked = outlook.known, dict(outlook.taken), set(outlook.asked)
+        waiting: Sequence[Document] = outlook.plan.posts
         for _ in range(STEPS):
             slots = {doc.slot() for doc in waiting} | {_ledger_slot(doc, known) for doc in waiting}
-            taken |= await self._journal.slots(self.destination, {slot for slot in slots if slot is not None})
+            if unasked := {slot for slot in slots if slot is not None} - asked:
+                taken |= await self._journal.slots(self.destination, unasked)
+                asked |= unasked
             ready, waiting = stepped(waiting, known, taken)
             known = {}  # whose own place is gone takes the next free one like a new one
             placed += ready

@@ -13,6 +13,7 @@ import structlog
 
 from bridge.contracts import Adapter, Clock, DeliveryState, Destination, Journal, Reader
 from bridge.engine.adoption import adopt_stored
+from bridge.engine.arrival import Arrival
 from bridge.engine.backfill import Backfill
 from bridge.engine.backoff import jittered
 from bridge.engine.deliverer import Deliverer, Phase, Round
@@ -22,10 +23,9 @@ from bridge.engine.poller import Poller
 from bridge.engine.reconcile import reconcile
 from bridge.engine.supervisor import Crash, Supervisor
 from bridge.engine.uploading import Uploading
+from bridge.errors import Transient
 from bridge.model.health import State
 
-IDLE_S = 30.0
-"""A deliverer looks for due deliveries this often even when nobody wakes it."""
 TICK_S = 1.0
 RECONCILE_S = 24 * 3600.0
 COMPACT_S = 3600.0
@@ -57,6 +57,9 @@ class Sink:
     called: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by what may cut a back-off short: a person did something."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: bool = False
+    leases: bool = True
+    """Whether somebody before may have left leases."""
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first look is over, whatever came of it."""
 
@@ -120,11 +123,20 @@ class Engine:
         self._alone, self._ending = alone, False
         self._passes, self._rounds = asyncio.Semaphore(PASSES), asyncio.Semaphore(ROUNDS)
 
+    @property
+    def people(self) -> frozenset[str]:
+        """Everybody this engine serves."""
+        return frozenset([*(each.poller.profile for each in self.sources), *(each.profile for each in self.sinks)])
+
     def _poller(self, profile: str, reader: Reader) -> Poller:
         sinks = [sink for destination, sink in self.sinks.items() if destination.profile == profile]
 
-        def arrived() -> None:
+        def arrived(arrival: Arrival | None) -> None:
             for sink in sinks:
+                if arrival is None:
+                    sink.deliverer.doubt()
+                else:
+                    sink.deliverer.offer(arrival)
                 sink.wake.set()
 
         return Poller(self.journal, reader, profile, self._clock, self._random, arrived)
@@ -139,7 +151,7 @@ class Engine:
             await self.journal.register(self.sinks)
         counts = {status.destination: status.counts for status in await self.journal.destinations()}
         for destination, sink in self.sinks.items():
-            await sink.deliverer.open()
+            sink.leases = destination not in counts or counts[destination].get(DeliveryState.LEASED, 0) > 0
             if counts.get(destination, {}).get(DeliveryState.ACCEPTED, 0):
                 sink.ready.set()
                 sink.looked.set()
@@ -152,7 +164,7 @@ class Engine:
             self._supervisor.start(name, lambda s=source, i=index: self._read(s, i))  # type: ignore[misc]
         for destination, sink in self.sinks.items():
             name = f"deliver {destination.profile} {destination.name}"
-            self._supervisor.start(name, lambda d=destination, s=sink: self._deliver(d, s))  # type: ignore[misc]
+            self._supervisor.start(name, lambda d=destination, s=sink: self._serve(d, s))  # type: ignore[misc]
         for upload in self.uploadings:
             name = f"upload {upload.uploading.profile}"
             self._supervisor.start(name, lambda u=upload: self._upload(u))  # type: ignore[misc]
@@ -167,7 +179,8 @@ class Engine:
             await asyncio.Event().wait()
         finally:
             self._ending = True  # a driver may swallow a loop's cancellation: it ends with its next turn
-            await self._supervisor.stop()
+            if left := await self._supervisor.stop():
+                _log.error("loops_not_ended", loops=left)
             if self._alone:
                 for destination in self.sinks:
                     await self.journal.release(destination)
@@ -197,26 +210,42 @@ class Engine:
 
     async def _upload(self, upload: Upload) -> None:
         while not self._ending:
-            await self._wait({upload.wake}, await upload.uploading.step())
+            wait_s = await upload.uploading.step()
+            self._look_again(upload.uploading.profile)
+            await self._wait({upload.wake}, wait_s)
 
     async def _backfill(self, backfill: Backfill) -> None:
         while not self._ending:
             await self._clock.sleep(BACKFILL_S)
             if await backfill.step():
-                for destination, sink in self.sinks.items():
-                    if destination.profile == backfill.profile:
-                        sink.wake.set()
+                self._look_again(backfill.profile)
+
+    def _look_again(self, profile: str) -> None:
+        """A deliverer of this person may not have heard of what was written."""
+        for destination, sink in self.sinks.items():
+            if destination.profile == profile:
+                sink.deliverer.doubt()
+                sink.wake.set()
 
     async def _after_adoption(self, profile: str, deadline_s: float = 30.0) -> None:
         """Rows take the identifiers found at the destinations; a destination that cannot answer holds up nobody."""
         waiting = [sink.looked.wait() for d, sink in self.sinks.items() if d.profile == profile]
         if waiting:
             tasks = [asyncio.ensure_future(each) for each in waiting]
-            await asyncio.wait(tasks, timeout=deadline_s)
-            for task in tasks:
-                task.cancel()
+            try:
+                await asyncio.wait(tasks, timeout=deadline_s)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def _serve(self, destination: Destination, sink: Sink) -> None:
+        try:
+            await self._deliver(destination, sink)
+        finally:
+            sink.deliverer.leave()
 
     async def _deliver(self, destination: Destination, sink: Sink) -> None:
+        await self._take_over(sink)
         await self.adopt(destination, sink)
         while True:
             async with self._rounds:
@@ -234,7 +263,7 @@ class Engine:
                 )  # fmt: skip
                 await self._wait({sink.called}, done.wait_s)
             else:
-                await self._wait({sink.wake, sink.called}, IDLE_S)
+                await self._wait({sink.wake, sink.called}, max(TICK_S, sink.deliverer.idle_s()))
 
     def _report(self, destination: Destination, done: Round) -> None:
         _log.info(
@@ -244,6 +273,25 @@ class Engine:
             records=done.leased,
             posted=done.posted,
         )
+
+    async def _take_over(self, sink: Sink) -> None:
+        """Open a ledger once the journal answers; not all of them at one time."""
+        failures = 0
+        while not self._ending:
+            try:
+                async with self._rounds:
+                    await self._open(sink)
+            except Transient:
+                failures += 1
+                await self._wait({sink.called}, min(60.0, jittered(failures, self._random)))
+            else:
+                return
+
+    async def _open(self, sink: Sink) -> None:
+        """Take a ledger over, again after a crash of its loop."""
+        sink.deliverer.doubt()
+        await sink.deliverer.open(leases=sink.leases)
+        sink.opened = sink.leases = True
 
     async def adopt(self, destination: Destination, sink: Sink) -> None:
         """With an empty ledger, look through the destination first; an outage is waited out."""
@@ -307,6 +355,7 @@ class Engine:
         """A person did something: whatever waits for them looks again now, of these profiles only unless None."""
         for destination, sink in self.sinks.items():
             if profiles is None or destination.profile in profiles:
+                sink.deliverer.doubt()
                 sink.called.set()
         for upload in self.uploadings:
             if profiles is None or upload.uploading.profile in profiles:
@@ -325,11 +374,13 @@ class Engine:
                 since_reconcile = 0.0
                 for destination, sink in self.sinks.items():
                     await reconcile(self.journal, sink.adapter, destination, self._clock.now(), timedelta(days=2))
+                    sink.deliverer.doubt()
 
     async def once(self) -> Cycle:
         """Read every source once, fill gaps, upload, deliver until nothing is due, and say how it ended."""
         await self.open()
         for destination, sink in self.sinks.items():
+            await self._open(sink)
             if not sink.ready.is_set():
                 await adopt_stored(self.journal, sink.adapter, destination, self._clock.now())
         new = 0
@@ -344,8 +395,11 @@ class Engine:
     async def settle(self, profiles: Collection[str]) -> None:
         """Deliver what is due for these people, until nothing is."""
         for destination, sink in self.sinks.items():
-            while destination.profile in profiles and (await sink.deliverer.round()).leased:
-                pass
+            if destination.profile in profiles:
+                if not sink.opened:
+                    await self._open(sink)
+                while (await sink.deliverer.round()).leased:
+                    pass
 
     async def _cycle(self, new: int) -> Cycle:
         statuses = [s for s in await self.journal.destinations() if s.destination in self.sinks]

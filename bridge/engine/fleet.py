@@ -12,30 +12,38 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
 from bridge.contracts import Answer, Clock, Destination, Session
-from bridge.engine.build import SessionOf, adapters, backfills, graces, readers, uploadings
+from bridge.engine.build import adapters, backfills, graces, readers, uploadings
 from bridge.engine.engine import Engine
+from bridge.engine.limits import HostLimits
 from bridge.engine.lock import FILE_NAME
+from bridge.engine.supervisor import ended
 from bridge.errors import AlreadyRunning, BridgeError, ContractViolation, Transient
 from bridge.journal.mongo.journal import MongoJournal
 from bridge.journal.mongo.leases import Leases
 from bridge.settings import Settings
 
+TAKEOVER_S = 30.0
+"""The lease time an operator counts with: within it a dead worker's people are served again."""
 LEASE_S, BEAT_S = 20.0, 5.0
-"""A dead worker's people are taken over after a lease and a beat at most."""
+"""A dead worker's lease runs out, the next beat of another sees it; what is left is for beginning to serve."""
 TICK_S = 0.2
 """How soon a lost profile is noticed."""
 DRAIN_S = 10.0
 """So long a round under way may take to end before its profile is handed over."""
-_INSIST_S = 5.0
+_INSIST_S = 15.0
+"""An engine that ends waits for its loops: longer than it gives them."""
 
 _log = structlog.get_logger(__name__)
 
 Check = Callable[[], None]
 """Raises Transient once the lease has run out by this machine's own count."""
+CheckedSessionOf = Callable[[str, Check], Session]
+"""The authorised session of a credential's name, whose requests ask the check at the moment they leave."""
 Opened = Callable[[Collection[str], Check], AbstractAsyncContextManager[Engine]]
 """An engine of these profiles, whose requests ask the check before they leave."""
 
@@ -58,7 +66,7 @@ class Fleet:
         self._journal, self._leases = journal, _leases(journal)
         self._profiles, self._ledgers, self._share = frozenset(profiles), ledgers, share
         self._opened, self._clock, self._lease_s, self._beat_s = opened, clock, lease_s, beat_s
-        self._until, self._ending = 0.0, False
+        self._until, self._ending, self._ended = 0.0, False, False
         self._serving: asyncio.Task[None] | None = None
         self._engine: Engine | None = None
         self.served: Mapping[str, int] = {}
@@ -81,12 +89,11 @@ class Fleet:
 
     async def _keep(self) -> None:
         """Is never cancelled: a journal call cut off may have taken what nobody knows of."""
-        await self._journal.register(self._ledgers)
-        await self._leases.know(self._profiles)
+        await self._introduce()
         listening = asyncio.create_task(self._listen(), name="changes")
+        beating = asyncio.create_task(self._beat_on(), name="beat")
         try:
-            while not self._ending:
-                await self._beat()
+            while not (self._ending or beating.done()):
                 await self._follow()
                 await self._rest()
         finally:
@@ -94,16 +101,40 @@ class Fleet:
             try:
                 await self._stop()
             finally:
+                self._ended = True
+                await asyncio.wait({beating})
                 await self._hand_back()
-                await _ended(listening)
+                await ended(listening)
+        await beating
+
+    async def _introduce(self) -> None:
+        """Everybody and their ledgers are known before anyone is taken; waits while the journal is away."""
+        while not self._ending:
+            try:
+                await self._journal.register(self._ledgers)
+                await self._leases.know(self._profiles)
+            except Transient as error:
+                _log.warning("journal_awaited", state=error.state, reason=str(error))
+                await self._clock.sleep(self._beat_s)
+            else:
+                return
+
+    async def _beat_on(self) -> None:
+        """Beside everything else: to end one engine and begin the next may take longer than a lease."""
+        while not self._ended:
+            await self._beat()
+            awake = self._clock.monotonic() + self._beat_s
+            while not self._ended and self._clock.monotonic() < awake:
+                await self._clock.sleep(TICK_S)
 
     async def _beat(self) -> None:
         """Renew, and take what is free. While the journal is away the lease simply runs on."""
         begun = self._clock.monotonic()
-        if begun >= self._until:
-            await self._stop()
+        if begun >= self._until and self._serving is not None:
+            return  # a lease that ran out is not renewed under a running engine
+        share = 0 if self._ending else self._share
         try:
-            held = await self._leases.take(self._share, await self._leases.server_now(), self._lease_s)
+            held = await self._leases.take(share, await self._leases.server_now(), self._lease_s)
             if strangers := held.keys() - self._profiles:
                 await self._leases.release(strangers)
         except Transient as error:
@@ -113,39 +144,46 @@ class Fleet:
 
     async def _follow(self) -> None:
         """The running engine serves exactly what is held."""
-        if self._clock.monotonic() >= self._until:
+        over = self._clock.monotonic() >= self._until
+        if over or self._serving is None or self._serving.done() or self._leases.held != self.served:
             await self._stop()
-        elif self._serving is None or self._serving.done() or self._leases.held != self.served:
-            await self._stop()
+        if self._serving is None and self._clock.monotonic() < self._until:
             self.served = dict(self._leases.held)
             self._serving = asyncio.create_task(self._serve(self.served), name="engine")
             _log.info("serving", profiles=len(self.served))
 
     async def _rest(self) -> None:
-        """Until the next beat; shorter when a profile was lost or the engine ended."""
-        awake = self._clock.monotonic() + self._beat_s
+        """Until what is served is not what is held any more, or the lease has run out."""
         while not self._ending:
             await self._clock.sleep(TICK_S)
-            ended = self._serving is None or self._serving.done()
-            if ended or self._leases.held != self.served or self._clock.monotonic() >= awake:
+            over = self._clock.monotonic() >= self._until
+            if over or self._serving is None or self._serving.done() or self._leases.held != self.served:
                 return
 
     async def _serve(self, held: Mapping[str, int]) -> None:
-        async with self._opened(held.keys(), self.check) as engine:
+        over = False
+
+        def check() -> None:
+            if over or not held.items() <= self._leases.held.items():
+                raise Transient("This worker has stopped serving them.", next_step="Who owns them now goes on.")
+            self.check()
+
+        async with self._opened(held.keys(), check) as engine:
             self._engine = engine
             try:
                 await engine.run()
             finally:
-                self._engine = None
+                self._engine, over = None, True
 
     async def _stop(self) -> None:
         """End the engine, its rounds first where the lease leaves the time. Raises what is a bug in it."""
-        serving, self._serving, self.served = self._serving, None, {}
+        serving, self.served = self._serving, {}
         if serving is None:
             return
         if self._engine is not None and self._clock.monotonic() < self._until:
             await self._engine.drain(min(DRAIN_S, self._lease_s / 2))
-        error = await _ended(serving)
+        error = await ended(serving, _INSIST_S)
+        self._serving = None
         if isinstance(error, Transient | AlreadyRunning):
             _log.warning("engine_ended", state=error.state, reason=str(error))
         elif isinstance(error, Exception):
@@ -178,14 +216,6 @@ class Fleet:
             _log.warning("change_not_looked_at", reason=str(error))
 
 
-async def _ended(task: asyncio.Task[None]) -> BaseException | None:
-    """Cancelled until it ends, with what it raised: a driver may swallow a cancellation."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_INSIST_S)
-    return None if task.cancelled() else task.exception()
-
-
 def _leases(journal: MongoJournal) -> Leases:
     if journal.leases is None:
         raise ContractViolation("A fleet needs a journal that was opened with the name of a worker.")
@@ -195,12 +225,14 @@ def _leases(journal: MongoJournal) -> Leases:
 class _Leased:
     """A session whose requests leave only while the lease stands: a worker that slept sends nothing old."""
 
-    def __init__(self, session: Session, check: Check) -> None:
-        self._session, self._check = session, check
+    def __init__(self, session: Session, check: Check, places: HostLimits) -> None:
+        self._session, self._check, self._places = session, check, places
 
     async def request(self, method: str, url: str, **more: Any) -> Answer:
         self._check()
-        return await self._session.request(method, url, **more)
+        async with self._places.place(urlsplit(url).hostname or ""):
+            self._check()
+            return await self._session.request(method, url, **more)
 
     async def renew(self, *, client_id: str | None = None, token_url: str | None = None) -> None:
         self._check()
@@ -222,16 +254,18 @@ def engine_of(
     check: Check,
     settings: Settings,
     journal: MongoJournal,
-    sessions: SessionOf,
+    sessions: CheckedSessionOf,
     clock: Clock,
     random: Random,
+    places: HostLimits | None = None,
 ) -> Engine:
     """The engine of these profiles. It opens no device of the machine: who is served where changes."""
     theirs = {profile: person for profile, person in settings.profiles.items() if profile in held}
     part = settings.model_copy(update={"profiles": theirs})
+    places = places or HostLimits()
 
     def leased(credential: str) -> Session:
-        return _Leased(sessions(credential), check)
+        return _Leased(sessions(credential, check), check, places)
 
     return Engine(
         journal,

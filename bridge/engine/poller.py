@@ -10,10 +10,14 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, cast
 
-from bridge.contracts import Batch, Clock, Grace, Journal, Reader
+from bridge.contracts import Batch, Clock, Grace, Journal, Memory, Reader
+from bridge.engine.arrival import Arrival
 from bridge.engine.backoff import jittered
+from bridge.engine.remembering import Remembered
 from bridge.errors import BridgeError, ContractViolation
+from bridge.journal.retention import SIGHTINGS
 from bridge.model.health import Health, State
+from bridge.tracing import span
 
 PASS_S = 180.0
 """Deadline of one batch of a source."""
@@ -34,23 +38,30 @@ class Pass:
 
 @dataclass(slots=True)
 class Poller:
-    """One reader of one profile; `arrived` is called when records came."""
+    """One reader of one profile; `arrived` is told what came, None where the journal must be asked."""
 
     journal: Journal
     reader: Reader
     profile: str
     clock: Clock
     random: Random
-    arrived: Callable[[], None]
+    arrived: Callable[[Arrival | None], None]
     health: Health = field(default_factory=lambda: Health(State.STARTING))
     failures: int = 0
     grace: timedelta | None = None
     """How long a device's history waits for its verified upload before it is mirrored; None: it does not."""
+    remembered: Remembered = field(default_factory=Remembered)
     due: datetime | None = None
     """When the next pass is due, as the last one said."""
 
     async def once(self) -> Pass:
         """One pass. What the source or the journal cannot do now becomes a health and a later due time."""
+        with span("read", reader=self.reader.name) as noted:
+            done = await self._once()
+            noted.note(state=str(done.health.state), new=done.new, revised=done.revised)
+        return done
+
+    async def _once(self) -> Pass:
         try:
             async with asyncio.timeout(PASS_S) as limit:
                 done = await self._pass(limit)
@@ -67,7 +78,10 @@ class Poller:
         return done
 
     async def _pass(self, limit: asyncio.Timeout) -> Pass:
-        memory = await self.journal.memory(self.profile, self.reader.name)
+        memory = self.remembered.memory(self.clock.now() - SIGHTINGS)
+        if memory is None:
+            memory = await self.journal.memory(self.profile, self.reader.name)
+            self.remembered.begin(memory)
         done = Pass(self.clock.now() + timedelta(seconds=60), Health(State.NO_DATA))
         batches = cast(Any, self.reader.read(memory, None))
         async with aclosing(batches):
@@ -77,12 +91,21 @@ class Poller:
         return done
 
     async def _append(self, batch: Batch, done: Pass) -> None:
-        appended = await self.journal.append(self._held(batch))
+        held = self._held(batch)
+        try:
+            with span("append") as noted:
+                appended = await self.journal.append(held)
+                noted.note(new=len(appended.new), revised=len(appended.revised))
+        except BaseException:
+            self.remembered.forget()
+            raise
+        if batch.decoded is not None:
+            self.remembered.grow(Memory(batch.decoded.sightings, batch.decoded.state))
         done.next_due, done.health = batch.next_due, batch.health
         done.new += len(appended.new)
         done.revised += len(appended.revised)
         if appended.new or appended.revised:
-            self.arrived()
+            self.arrived(Arrival.of(self.journal, held, appended))
 
     def _held(self, batch: Batch) -> Batch:
         if self.grace is None:

@@ -11,6 +11,9 @@ from bridge.contracts import Clock
 FIRST_S, CEILING_S = 1.0, 60.0
 STEADY_S = 300.0
 """A loop that ran this long has recovered: the next restart waits briefly again."""
+INSIST_S = 5.0
+"""A task that has not ended so long after it was cancelled is cancelled again: a driver may swallow one. Until then
+it may hand back what it holds."""
 
 
 @dataclass(slots=True)
@@ -46,18 +49,32 @@ class Supervisor:
             try:
                 await asyncio.wait({child})
             finally:
-                child.cancel()
-            if child.cancelled() or (error := child.exception()) is None:
+                await ended(child)
+            error = _stray(name) if child.cancelled() else child.exception()
+            if error is None:
                 return
             wait_s = FIRST_S if self._clock.monotonic() - began > STEADY_S else wait_s
             self._crashed(Crash(name, error, wait_s))
             await self._clock.sleep(wait_s)
             wait_s = min(CEILING_S, wait_s * 2)
 
-    async def stop(self, grace_s: float = 10.0) -> None:
-        """Cancel every loop and wait for the ends, at most `grace_s`."""
-        tasks = list(self._tasks)
+    async def stop(self, grace_s: float = 10.0) -> list[str]:
+        """Cancel every loop and wait for its end, at most `grace_s`; the names of those that have not ended."""
+        tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_s)
+        left = (await asyncio.wait(tasks, timeout=grace_s))[1] if tasks else set()
+        return sorted(task.get_name() for task in left)
+
+
+def _stray(name: str) -> BaseException:
+    """Nobody here cancelled the loop: a driver let a cancellation of its own out."""
+    return RuntimeError(f"the loop {name!r} was cancelled from within")
+
+
+async def ended(task: asyncio.Future[None], insist_s: float | None = None) -> BaseException | None:
+    """Cancel a task until it has ended; what it raised."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=insist_s or INSIST_S)
+    return None if task.cancelled() else task.exception()

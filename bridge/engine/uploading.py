@@ -25,6 +25,7 @@ from bridge.contracts import (
 )
 from bridge.engine.schedule import CONNECT, Schedule
 from bridge.model import Capture, iso_ms
+from bridge.tracing import span
 from bridge.uploader import history, queue
 
 IDLE_S = 60.0
@@ -80,7 +81,9 @@ class Uploading:
             if upload.not_before is not None and upload.not_before > now:
                 waits.append((upload.not_before - now).total_seconds())
                 continue
-            moved = await self._moved(upload)
+            with span("upload", transport=self._uploads.transport.name) as noted:
+                moved = await self._moved(upload)
+                noted.note(state=str(moved.state))
             if moved.not_before is not None:
                 waits.append((moved.not_before - self._clock.now()).total_seconds())
         return max(0.0, min(waits))

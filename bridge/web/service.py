@@ -13,17 +13,20 @@ from aiohttp.typedefs import Middleware
 from bridge.engine.engine import Engine
 from bridge.errors import SettingsInvalid
 from bridge.settings import ServiceSettings
-from bridge.web.metrics import exposition
+from bridge.web.metrics import Attending, exposition
 
 _ENGINE = web.AppKey("engine", Engine)
+_ATTENDING: web.AppKey[Attending | None] = web.AppKey("attending")
 _OPEN = frozenset({"/healthz", "/readyz"})
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(engine: Engine, settings: ServiceSettings) -> AsyncIterator[int]:
+async def serving(
+    engine: Engine, settings: ServiceSettings, attending: Attending | None = None
+) -> AsyncIterator[int]:
     """The port while the service answers. Raises SettingsInvalid when it cannot be had."""
-    runner = web.AppRunner(application(engine, settings), access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(application(engine, settings, attending), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
         try:
@@ -38,10 +41,11 @@ async def serving(engine: Engine, settings: ServiceSettings) -> AsyncIterator[in
         await runner.cleanup()
 
 
-def application(engine: Engine, settings: ServiceSettings) -> web.Application:
+def application(engine: Engine, settings: ServiceSettings, attending: Attending | None = None) -> web.Application:
     """The web application."""
     app = web.Application(middlewares=[_guard(settings)])
     app[_ENGINE] = engine
+    app[_ATTENDING] = attending
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
@@ -82,5 +86,5 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    body, kind = await exposition(request.app[_ENGINE])
+    body, kind = await exposition(request.app[_ENGINE], request.app[_ATTENDING])
     return web.Response(body=body, headers={"Content-Type": kind})

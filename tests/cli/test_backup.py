@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tarfile
 from pathlib import Path
 
@@ -22,8 +23,10 @@ async def _folder(folder: Path) -> Path:
     (folder / "glucobridge.toml").write_text('installation = "x"\n')
     vault = Vault(folder, create_key(folder))
     token = OAuthToken("client", "https://id.example/token", SECRETS[0], SECRETS[1], 2e9)
-    vault.store("p1-carelink-cloud", Entry("carelink-cloud", token, ("id.example",), (), 1.0))
-    vault.store("p1-nightscout", Entry("nightscout", StaticToken(SECRETS[2], "api-secret"), ("s.example",), (), 1.0))
+    await vault.store("p1-carelink-cloud", Entry("carelink-cloud", token, ("id.example",), (), 1.0))
+    await vault.store(
+        "p1-nightscout", Entry("nightscout", StaticToken(SECRETS[2], "api-secret"), ("s.example",), (), 1.0)
+    )
     await (await open_journal(folder / "journal.db", clock=FakeClock())).close()
     return folder
 
@@ -50,7 +53,7 @@ async def test_rotating_grants_sleep_after_a_restore(tmp_path: Path, keep: bool,
     target.mkdir()
     (target / "vault.key").write_bytes((folder / "vault.key").read_bytes())
     (target / "vault.key").chmod(0o600)
-    assert load(tmp_path / "b.tar.gz", target, keep_grants=keep) == renewed
+    assert await asyncio.to_thread(load, tmp_path / "b.tar.gz", target, keep_grants=keep) == renewed
     await (await open_journal(target / "journal.db", clock=FakeClock())).close()
     with pytest.raises(SettingsInvalid, match="not empty"):
         load(tmp_path / "b.tar.gz", target, keep_grants=keep)

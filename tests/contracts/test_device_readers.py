@@ -26,7 +26,7 @@ from bridge.usb import PyUsbBus
 from tests.contracts.test_readers import FOREIGN
 from tests.support.clock import FakeClock
 
-DEVICES = ("contour-next", "contour-next-one", "640g", "522", "523")
+DEVICES = ("contour-next", "contour-next-one-usb", "640g", "522", "523")
 READERS = [plugin.name for plugin in device_plugins()]
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 

@@ -20,6 +20,7 @@ from bridge.contracts import (
     Settled,
     Settlement,
     Sighting,
+    Standing,
     StoredItem,
 )
 from bridge.errors import BridgeError, ContractViolation, VaultLocked
@@ -562,6 +563,35 @@ async def test_a_slot_holds_one_document(journal: Journal) -> None:
     await journal.settle(TIDEPOOL, Settlement(documents=[document(glucose(2), slot="sgv|1")]))
 
 
+async def test_standing_tells_documents_states_and_places_of_one_moment(journal: Journal) -> None:
+    await journal.append(batch(glucose(0), bolus(10), carbs(20)))
+    booked = [document(glucose(0), slot="sgv|1"), document(bolus(10))]
+    await journal.settle(NIGHTSCOUT, accepted(glucose(0), documents=booked))
+    asked = [glucose(0).id, bolus(10).id, carbs(20).id, glucose(99).id]
+    found = await journal.standing(NIGHTSCOUT, asked, ["sgv|1", "sgv|2"])
+    assert sorted(found.documents, key=lambda each: each.key) == sorted(booked, key=lambda each: each.key)
+    pending = DeliveryState.PENDING
+    assert found.states == {asked[0]: DeliveryState.ACCEPTED, asked[1]: pending, asked[2]: pending}
+    assert found.slots == {"sgv|1": glucose(0).id}
+    other = await journal.standing(TIDEPOOL, asked, ["sgv|1"])
+    assert (list(other.documents), set(other.states.values()), dict(other.slots)) == ([], {pending}, {})
+    assert await journal.standing(NIGHTSCOUT, [], []) == Standing([], {}, {})
+
+
+async def test_when_the_next_delivery_is_due(journal: Journal) -> None:
+    assert await journal.next_due(NIGHTSCOUT) is None
+    assert await journal.next_due(Destination("nobody", "nightscout")) is None
+    await journal.append(batch(glucose(0), glucose(5)))
+    assert (await journal.next_due(NIGHTSCOUT) or NOW) < NOW
+    await journal.due(NIGHTSCOUT, NOW, 10, 60)
+    assert await journal.next_due(NIGHTSCOUT) == NOW + timedelta(seconds=60)
+    later = NOW + timedelta(seconds=30)
+    await journal.settle(NIGHTSCOUT, Settlement({glucose(0).id: Settled(DeliveryState.PENDING, not_before=later)}))
+    assert await journal.next_due(NIGHTSCOUT) == later
+    await journal.settle(NIGHTSCOUT, accepted(glucose(0), glucose(5)))
+    assert await journal.next_due(NIGHTSCOUT) is None
+
+
 async def test_inventory_is_the_ledger_in_a_window(journal: Journal) -> None:
     await journal.append(batch(glucose(0), bolus(10)))
     booked = [document(glucose(0)), document(bolus(10)), document(carbs(20)), document(glucose(30))]
@@ -584,17 +614,24 @@ async def around(journal: Journal, *records: Record) -> set[str]:
     return {each.id for each in await journal.context("p1", records)}
 
 
-async def test_context_holds_a_day_of_events_and_three_hours_of_readings(journal: Journal) -> None:
+async def test_context_holds_a_day_of_events_and_less_of_what_is_frequent(journal: Journal) -> None:
     inside: list[Record] = [
         bolus(-26 * 60),
         alarm(26 * 60),
-        status(-26 * 60),
-        glucose(-190),
-        glucose(190),
+        status(-10),
+        glucose(-380),
+        glucose(380),
+        basal(-400),
+        basal(-401),  # the one before
+        basal(400),
+        basal(401),  # the next one
+        basal(80 * 60),  # the newest
         carbs(),
         glucose(),
     ]
-    outside: list[Record] = [bolus(-26 * 60 - 1), status(26 * 60 + 1), glucose(-191), glucose(191)]
+    outside: list[Record] = [
+        bolus(-26 * 60 - 1), alarm(26 * 60 + 1), status(11), glucose(-381), glucose(381), basal(-402), basal(402),
+    ]  # fmt: skip
     newest = glucose(90 * 60)
     await journal.append(batch(*inside, *outside, newest, reader=CLOUD))
     assert await around(journal, carbs()) == {each.id for each in [*inside, newest]}

@@ -1,7 +1,8 @@
 """A process of its own that uses the vault. Started once, it forks a worker for each line it reads.
 
 `rotate`: refresh and use the token without end (until killed). `once`: use it once, refreshing where due.
-Arguments: data folder, key as base64, base address of the provider. Prints each worker's process id.
+Arguments: data folder (or MongoDB address, database and length of a turn in one word), key as base64, base address
+of the provider. Prints each worker's process id.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 import structlog
 
 from bridge.credentials import Sessions, Vault, VaultKey, http_client
+from bridge.journal.mongo.connection import connect
+from bridge.journal.mongo.vault import MongoCredentials
 
 
 class SystemClock:
@@ -30,8 +33,16 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+def vault(place: str, key: VaultKey) -> Vault:
+    """Over a folder, or over the credentials in a database."""
+    if not place.startswith("mongodb:"):
+        return Vault(Path(place), key)
+    uri, name, turn_s = place.split()
+    return Vault(MongoCredentials(connect(uri, name, "test")[name], turn_s=float(turn_s)), key)
+
+
 async def work(data: str, key: str, base: str, what: str) -> None:
-    sessions = Sessions(Vault(Path(data), VaultKey.from_text(key, "argument")), http_client(), SystemClock())
+    sessions = Sessions(vault(data, VaultKey.from_text(key, "argument")), http_client(), SystemClock())
     session = sessions.authorised("p1")
     while True:
         if what == "rotate":

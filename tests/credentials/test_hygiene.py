@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -37,12 +37,12 @@ def _clean(text: str, *more: str) -> None:
 
 
 @pytest.fixture
-def seeded(vault: Vault, provider: Provider, clock: FakeClock) -> Entry:
+async def seeded(vault: Vault, provider: Provider, clock: FakeClock) -> Entry:
     entry = provider.entry(
         clock.now().timestamp(), life_s=-1, access_token=ACCESS, refresh_token=REFRESH, client_secret=CLIENT_SECRET
     )
-    vault.store("p1", entry)
-    vault.store("site", replace(entry, credential=StaticToken(STATIC, "api-secret"), link_id="s"))
+    await vault.store("p1", entry)
+    await vault.store("site", replace(entry, credential=StaticToken(STATIC, "api-secret"), link_id="s"))
     return entry
 
 
@@ -66,18 +66,18 @@ def _logging_as_before() -> Any:
     structlog.reset_defaults()
 
 
-def test_no_repr_shows_a_secret(
+async def test_no_repr_shows_a_secret(
     seeded: Entry, vault: Vault, sessions: Sessions, client: aiohttp.ClientSession
 ) -> None:
     things = [
         seeded, seeded.credential, vault, vault.ring, KEY, sessions, sessions.authorised("p1"), sessions.keeper("p1"),
-        sessions.open(), held.Held(vault.load("site"), sessions.provider, sessions.clock),
+        sessions.open(), held.Held(await vault.load("site"), sessions.provider, sessions.clock),
         wire.Call("GET", URL(f"https://h/{STATIC}"), headers={"a": ACCESS}, data={"t": REFRESH}),
     ]  # fmt: skip
-    assert vault.load("p1") == seeded
+    assert await vault.load("p1") == seeded
     for thing in things:
         _clean(repr(thing) + str(thing), KEY.text())
-    _clean(repr(vault.describe(1e9)))
+    _clean(repr(await vault.describe(1e9)))
 
 
 def test_no_file_shows_a_secret(seeded: Entry, tmp_path: Path) -> None:
@@ -114,9 +114,9 @@ async def test_no_error_or_log_line_shows_a_secret(
 
 
 async def test_what_a_refresh_brings_is_hidden_as_well(
-    sessions: Sessions, linked: Callable[..., Entry], logged: list[str]
+    sessions: Sessions, linked: Callable[..., Awaitable[Entry]], logged: list[str]
 ) -> None:
-    linked(life_s=-1)
+    await linked(life_s=-1)
     entry = await sessions.keeper("p1").usable()
     assert isinstance(entry.credential, OAuthToken)
     structlog.get_logger("room").info(

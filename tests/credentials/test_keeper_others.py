@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,9 +12,10 @@ from bridge.contracts import OAuthToken
 from bridge.credentials import Entry, Sessions, Vault, keeper
 from bridge.errors import Transient, Unauthorised, VaultLocked
 from bridge.model.health import State
-from tests.credentials.conftest import KEY, Provider
+from tests.credentials.conftest import BOTH, Again, Provider, damage
 
-Link = Callable[..., Entry]
+Link = Callable[..., Awaitable[Entry]]
+STORES = BOTH
 
 
 def _access(entry: Entry) -> str:
@@ -37,7 +37,7 @@ def full(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None
     real = Vault._write
 
     def switch(on: bool) -> None:
-        def fail(*_: Any) -> None:
+        async def fail(*_: Any) -> bool:
             raise VaultLocked("The vault cannot be written: No space left on device.")
 
         monkeypatch.setattr(Vault, "_write", fail if on else real)
@@ -48,21 +48,21 @@ def full(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None
 async def test_an_unsaved_token_is_used_alarmed_about_and_saved_later(
     sessions: Sessions, linked: Link, provider: Provider, vault: Vault, full: Callable[[bool], None]
 ) -> None:
-    before = linked(life_s=10)
+    before = await linked(life_s=10)
     full(True)
     kept = sessions.keeper("p1")
     entry = await kept.usable()
     assert _access(entry) != _access(before)
-    assert vault.load("p1") == before
-    assert kept.health().state == State.VAULT_LOCKED
+    assert await vault.load("p1") == before
+    assert (await kept.health()).state == State.VAULT_LOCKED
     assert await kept.usable() == entry
     await kept.renew(_access(entry))
-    newest = kept.current()
+    newest = await kept.current()
     assert provider.idp.calls == 2
     assert newest.refreshes == 2
     full(False)
-    assert await kept.usable() == newest == vault.load("p1")
-    assert kept.health().state == State.OK
+    assert await kept.usable() == newest == await vault.load("p1")
+    assert (await kept.health()).state == State.OK
 
 
 async def test_nobody_else_shows_the_dead_predecessor_meanwhile(
@@ -70,15 +70,15 @@ async def test_nobody_else_shows_the_dead_predecessor_meanwhile(
     linked: Link,
     provider: Provider,
     client: aiohttp.ClientSession,
-    tmp_path: Path,
+    again: Again,
     full: Callable[[bool], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    linked(life_s=-1)
+    await linked(life_s=-1)
     full(True)
     await sessions.keeper("p1").usable()
-    monkeypatch.setattr(keeper, "_LOCK_DEADLINE_S", 0.05)
-    other = Sessions(Vault(tmp_path, KEY), client, sessions.clock)
+    monkeypatch.setattr(keeper, "_TURN_DEADLINE_S", 0.05)
+    other = Sessions(again(), client, sessions.clock)
     with pytest.raises(Transient, match="Another process"):
         await other.keeper("p1").usable()
     assert provider.idp.calls == 1
@@ -91,17 +91,17 @@ async def test_nobody_else_shows_the_dead_predecessor_meanwhile(
 async def test_an_unsaved_token_of_a_deleted_credential_is_dropped(
     sessions: Sessions, linked: Link, vault: Vault, full: Callable[[bool], None]
 ) -> None:
-    linked(life_s=10)
+    await linked(life_s=10)
     full(True)
     kept = sessions.keeper("p1")
     await kept.usable()
-    vault.delete("p1")
+    await vault.delete("p1")
     full(False)
     with pytest.raises(Unauthorised) as caught:
         await kept.usable()
     assert caught.value.state == "not_linked"
-    assert vault.names() == []
-    assert kept._lock is None
+    assert await vault.names() == []
+    assert kept._turn is None
 
 
 # --- others in between ---
@@ -110,34 +110,34 @@ async def test_an_unsaved_token_of_a_deleted_credential_is_dropped(
 async def test_a_deleted_credential_is_not_written_back(
     sessions: Sessions, linked: Link, provider: Provider, vault: Vault
 ) -> None:
-    linked(life_s=10)
+    await linked(life_s=10)
     provider.idp.gate = asyncio.Event()
     running = asyncio.create_task(sessions.keeper("p1").usable())
     await provider.idp.until(lambda: provider.idp.calls > 0)
-    vault.delete("p1")
+    await vault.delete("p1")
     provider.idp.gate.set()
     with pytest.raises(Unauthorised) as caught:
         await running
     assert caught.value.state == "not_linked"
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 async def test_a_credential_linked_anew_is_not_overwritten(
     sessions: Sessions, linked: Link, provider: Provider, vault: Vault
 ) -> None:
-    linked(life_s=10)
+    await linked(life_s=10)
     provider.idp.gate = asyncio.Event()
     running = asyncio.create_task(sessions.keeper("p1").usable())
     await provider.idp.until(lambda: provider.idp.calls > 0)
-    newer = linked(life_s=3600)
+    newer = await linked(life_s=3600)
     provider.idp.gate.set()
-    assert await running == newer == vault.load("p1")
+    assert await running == newer == await vault.load("p1")
 
 
 async def test_a_caller_that_gives_up_does_not_lose_the_token(
     sessions: Sessions, linked: Link, provider: Provider, vault: Vault
 ) -> None:
-    before = linked(life_s=10)
+    before = await linked(life_s=10)
     provider.idp.gate = asyncio.Event()
     running = asyncio.create_task(sessions.keeper("p1").usable())
     await provider.idp.until(lambda: provider.idp.calls > 0)
@@ -146,28 +146,28 @@ async def test_a_caller_that_gives_up_does_not_lose_the_token(
         await running
     provider.idp.gate.set()
     await sessions.keeper("p1").settle()
-    stored = vault.load("p1")
+    stored = await vault.load("p1")
     assert _refresh(stored) != _refresh(before)
     assert _refresh(stored) == provider.idp.families[str(_refresh(before))].living
 
 
 async def test_what_another_process_refreshed_is_taken_over(
-    sessions: Sessions, linked: Link, provider: Provider, client: aiohttp.ClientSession, tmp_path: Path
+    sessions: Sessions, linked: Link, provider: Provider, client: aiohttp.ClientSession, again: Again
 ) -> None:
-    linked(life_s=10)
+    await linked(life_s=10)
     kept = sessions.keeper("p1")
-    kept.current()
-    other = Sessions(Vault(tmp_path, KEY), client, sessions.clock)
+    await kept.current()
+    other = Sessions(again(), client, sessions.clock)
     theirs = await other.keeper("p1").usable()
     assert await kept.usable() == theirs
     assert provider.idp.calls == 1
 
 
 async def test_two_processes_at_once_refresh_once(
-    sessions: Sessions, linked: Link, provider: Provider, client: aiohttp.ClientSession, tmp_path: Path
+    sessions: Sessions, linked: Link, provider: Provider, client: aiohttp.ClientSession, again: Again
 ) -> None:
-    linked(life_s=-1)
-    others = [Sessions(Vault(tmp_path, KEY), client, sessions.clock) for _ in range(4)]
+    await linked(life_s=-1)
+    others = [Sessions(again(), client, sessions.clock) for _ in range(4)]
     entries = await asyncio.gather(*(each.keeper("p1").usable() for each in (sessions, *others)))
     assert provider.idp.calls == 1
     assert len({_access(entry) for entry in entries}) == 1
@@ -176,9 +176,9 @@ async def test_two_processes_at_once_refresh_once(
 async def test_marked_by_restore_means_asleep_at_once(
     sessions: Sessions, linked: Link, provider: Provider, vault: Vault
 ) -> None:
-    linked()
+    await linked()
     await sessions.keeper("p1").usable()
-    vault.mark_login_required_all("restored", 1.0)
+    await vault.mark_login_required_all("restored", 1.0)
     with pytest.raises(Unauthorised, match="restored"):
         await sessions.keeper("p1").usable()
     assert provider.idp.calls == 0
@@ -187,14 +187,14 @@ async def test_marked_by_restore_means_asleep_at_once(
 async def test_a_garbled_file_is_named_and_the_provider_left_alone(
     sessions: Sessions, linked: Link, provider: Provider, vault: Vault
 ) -> None:
-    linked(life_s=-1)
-    (vault.folder / "p1.enc").write_bytes(b"GBV1 garbage that nobody wrote")
+    await linked(life_s=-1)
+    await damage(vault, "p1")
     with pytest.raises(VaultLocked):
         await sessions.keeper("p1").usable()
     assert provider.idp.calls == 0
-    assert sessions.health()["p1"].state == State.VAULT_LOCKED
+    assert (await sessions.health())["p1"].state == State.VAULT_LOCKED
 
 
-def test_replace_keeps_the_link(linked: Link) -> None:
-    entry = linked()
+async def test_replace_keeps_the_link(linked: Link) -> None:
+    entry = await linked()
     assert replace(entry, refreshes=3).link_id == entry.link_id

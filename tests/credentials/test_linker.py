@@ -49,12 +49,12 @@ async def test_a_whole_walk_stores_at_the_grant_and_not_before(
     assert await walk.step() == pending
     walk.answer("redirect", await _browse(client, pending))
     assert await walk.step() == PATIENT
-    assert vault.names() == []
+    assert await vault.names() == []
     walk.answer("patient", " Anna , ben")
     linked = await walk.step()
     assert linked == Linked("p1", "Reads Anna.", {"patient": "anna,ben"}, {"Ben": {"patient": "ben"}})
     assert plugin.asked[-1] == {"region": "EU", "authorised": "yes", "patient": "anna,ben"}
-    entry = vault.load("p1")
+    entry = await vault.load("p1")
     assert (entry.plug_in, entry.hosts, entry.scopes) == ("carelink-cloud", (provider.host,), ("read",))
     assert isinstance(entry.credential, OAuthToken)
     assert entry.credential.refresh_margin_s == 600.0
@@ -121,7 +121,7 @@ async def test_a_grant_without_offline_access_fails_loudly(
     walk.answer("redirect", await _browse(client, pending))
     with pytest.raises(Refused, match="no refresh token"):
         await walk.step()
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 async def test_a_refused_answer_is_asked_again_and_nothing_is_stored(
@@ -135,10 +135,10 @@ async def test_a_refused_answer_is_asked_again_and_nothing_is_stored(
     with pytest.raises(Refused, match="not followed"):
         await walk.step()
     assert await walk.step() == PATIENT
-    assert vault.names() == []
+    assert await vault.names() == []
     await walk.close()
     assert provider.idp.revocations == ["access_token", "refresh_token"]
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 async def test_answers_nobody_asked_for_or_outside_the_choices_are_refused(walk: Walk) -> None:
@@ -164,7 +164,7 @@ async def test_a_slow_person_meets_a_fresh_token(
     clock.advance(4000)
     walk.answer("patient", "ben")
     assert isinstance(await walk.step(), Linked)
-    stored = vault.load("p1").credential
+    stored = (await vault.load("p1")).credential
     assert isinstance(stored, OAuthToken)
     assert stored.refresh_token is not None
     assert provider.idp.families[stored.refresh_token].living == stored.refresh_token
@@ -185,7 +185,7 @@ async def test_a_full_disk_at_the_end_can_be_tried_again(
         with pytest.raises(VaultLocked):
             await walk.step()
     assert isinstance(await walk.step(), Linked)
-    assert vault.names() == ["p1"]
+    assert await vault.names() == ["p1"]
 
 
 async def test_a_brought_token_is_held_and_stored(provider: Provider, sessions: Sessions, vault: Vault) -> None:
@@ -193,7 +193,7 @@ async def test_a_brought_token_is_held_and_stored(provider: Provider, sessions: 
     await walk.step()
     walk.answer("token", " whatever ")
     assert isinstance(await walk.step(), Linked)
-    assert vault.load("site").credential == Bringing.credential
+    assert (await vault.load("site")).credential == Bringing.credential
 
 
 async def test_a_brought_grant_is_not_revoked_when_linking_fails(provider: Provider, sessions: Sessions) -> None:

@@ -14,12 +14,13 @@ import aiohttp
 import pytest
 
 from bridge.contracts import OAuthToken
-from bridge.credentials import Entry, Sessions, Vault
+from bridge.credentials import Entry, Sessions
 from bridge.errors import Moved, Refused, Transient
-from tests.credentials.conftest import KEY, Provider
+from tests.credentials.conftest import BOTH, KEY, Again, Provider, Servers
 from tests.support.clock import FakeClock
 
 LONG = os.environ.get("GLUCOBRIDGE_PROOF") == "long"
+STORES = BOTH
 HARMLESS = ("500", "503_json", "403_html", "302", "400", "429", "404", "invalid_client_401")
 LOST = ("cut", "drop", "garbage")
 
@@ -40,22 +41,22 @@ def _refresh_token(entry: Entry) -> str:
 @pytest.mark.proof
 async def test_rotations_across_restarts_lose_none(
     provider: Provider,
-    linked: Callable[..., Entry],
+    linked: Callable[..., Awaitable[Entry]],
     client: aiohttp.ClientSession,
     clock: FakeClock,
-    tmp_path: Path,
+    again: Again,
     dice: random.Random,
 ) -> None:
     """Every start opens the vault anew; half of the refreshes meet an outage or a lost answer first."""
     rotations = 200 if LONG else 30
     provider.idp.leeway = True
-    family = provider.idp.families[_refresh_token(linked())]
+    family = provider.idp.families[_refresh_token(await linked())]
     for number in range(1, rotations + 1):
-        sessions = Sessions(Vault(tmp_path, KEY), client, clock)
+        sessions = Sessions(again(), client, clock)
         if dice.random() < 0.5:
             provider.idp.faults.append(dice.choice(HARMLESS + LOST))
         await _until_refreshed(sessions, clock)
-        entry = Vault(tmp_path, KEY).load("p1")
+        entry = await again().load("p1")
         assert _refresh_token(entry) == family.living
         assert entry.refreshes == number
         assert (await sessions.authorised("p1").request("GET", f"{provider.base}/me")).status == 200
@@ -78,14 +79,29 @@ async def _until_refreshed(sessions: Sessions, clock: FakeClock) -> None:
 
 
 @pytest.fixture
+def turn_s() -> float:
+    """Of a killed worker the next one waits this out."""
+    return 3.0
+
+
+@pytest.fixture
+def place(stored_in: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a process finds the vault: a data folder, or address, database and length of a turn."""
+    if stored_in == "folder":
+        return str(tmp_path)
+    found: Servers = request.getfixturevalue("servers")
+    return f"{found.uri} {found.name} {found.turn_s}"
+
+
+@pytest.fixture
 async def spawner(
-    provider: Provider, tmp_path: Path
+    provider: Provider, place: str
 ) -> AsyncIterator[Callable[[], Awaitable[asyncio.subprocess.Process]]]:
     started: list[asyncio.subprocess.Process] = []
 
     async def start() -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.credentials.rotator", str(tmp_path), KEY.text(), provider.base,
+            sys.executable, "-m", "tests.credentials.rotator", place, KEY.text(), provider.base,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
         )  # fmt: skip
         started.append(process)
@@ -114,7 +130,7 @@ async def _ended(process: asyncio.subprocess.Process) -> int:
 async def test_a_kill_at_any_moment_loses_no_token(
     provider: Provider,
     sessions: Sessions,
-    linked: Callable[..., Entry],
+    linked: Callable[..., Awaitable[Entry]],
     spawner: Callable[[], Awaitable[asyncio.subprocess.Process]],
     dice: random.Random,
 ) -> None:
@@ -123,7 +139,7 @@ async def test_a_kill_at_any_moment_loses_no_token(
     kills = 200 if LONG else 20
     provider.idp.leeway = True
     provider.idp.lag_s = lambda: dice.uniform(0, 0.004)
-    linked()
+    await linked()
     process = await spawner()
     for _ in range(kills):
         reached = provider.idp.refreshes + dice.randint(1, 3)
@@ -142,13 +158,13 @@ async def test_a_kill_at_any_moment_loses_no_token(
 @pytest.mark.proof
 async def test_processes_that_need_a_token_at_once_refresh_once(
     provider: Provider,
-    linked: Callable[..., Entry],
+    linked: Callable[..., Awaitable[Entry]],
     spawner: Callable[[], Awaitable[asyncio.subprocess.Process]],
 ) -> None:
     rounds, processes = (50 if LONG else 5), [await spawner() for _ in range(2)]
     provider.idp.lag_s = lambda: 0.02
     for number in range(1, rounds + 1):
-        linked(obtained_at=0.0, refreshed_at=0.0, expires_at=1.0)
+        await linked(obtained_at=0.0, refreshed_at=0.0, expires_at=1.0)
         await asyncio.gather(*(_worker(process, "once") for process in processes))
         assert await asyncio.gather(*(_ended(process) for process in processes)) == [0, 0]
         assert provider.idp.refreshes == number
@@ -157,14 +173,18 @@ async def test_processes_that_need_a_token_at_once_refresh_once(
 
 @pytest.mark.proof
 async def test_a_long_outage_deletes_nothing(
-    provider: Provider, sessions: Sessions, linked: Callable[..., Entry], clock: FakeClock, dice: random.Random
+    provider: Provider,
+    sessions: Sessions,
+    linked: Callable[..., Awaitable[Entry]],
+    clock: FakeClock,
+    dice: random.Random,
 ) -> None:
-    before = linked(life_s=-1)
+    before = await linked(life_s=-1)
     tries = 300 if LONG else 40
     for _ in range(tries):
         provider.idp.faults.append(dice.choice(("500", "503_json", "403_html", "302")))
         with pytest.raises(Transient):
             await sessions.keeper("p1").usable()
         clock.advance(60)
-    assert sessions.vault.load("p1") == before
+    assert await sessions.vault.load("p1") == before
     assert (await sessions.authorised("p1").request("GET", f"{provider.base}/me")).status == 200

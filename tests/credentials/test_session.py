@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -65,9 +65,9 @@ Site = tuple[str, list[dict[str, Any]]]
 
 
 @pytest.fixture
-def nightscout(vault: Vault, sessions: Sessions, site: Site) -> Session:
+async def nightscout(vault: Vault, sessions: Sessions, site: Site) -> Session:
     host = site[0].removeprefix("http://")
-    vault.store("site", Entry("nightscout", StaticToken(NS_TOKEN, "api-secret"), (host, "ns.example"), (), 0.0))
+    await vault.store("site", Entry("nightscout", StaticToken(NS_TOKEN, "api-secret"), (host, "ns.example"), (), 0.0))
     return sessions.authorised("site")
 
 
@@ -99,7 +99,7 @@ async def test_oauth_tokens_are_bearers_or_bare(vault: Vault, sessions: Sessions
     host = site[0].removeprefix("http://")
     for header in ("Authorization", "X-Tidepool-Session-Token"):
         token = OAuthToken("c", f"{site[0]}/token", "acc", "ref", 9e9, header=header)
-        vault.store("t", Entry("tidepool", token, (host,), (), 0.0))
+        await vault.store("t", Entry("tidepool", token, (host,), (), 0.0))
         await sessions.authorised("t").request("GET", f"{site[0]}/data")
     first, second = (asked["headers"] for asked in site[1])
     assert first["Authorization"] == "Bearer acc"
@@ -124,9 +124,9 @@ async def test_the_token_goes_into_no_other_part(nightscout: Session, url: str) 
 
 
 async def test_a_rotating_token_never_stands_in_an_address(
-    sessions: Sessions, linked: Callable[..., Entry], provider: Provider
+    sessions: Sessions, linked: Callable[..., Awaitable[Entry]], provider: Provider
 ) -> None:
-    linked()
+    await linked()
     with pytest.raises(NotAllowed):
         await sessions.authorised("p1").request("GET", f"{provider.base}/{{token}}")
 
@@ -150,9 +150,9 @@ async def test_other_hosts_are_not_asked(nightscout: Session, site: Site, url: s
 
 
 async def test_another_host_does_not_even_cost_a_refresh(
-    sessions: Sessions, linked: Callable[..., Entry], provider: Provider
+    sessions: Sessions, linked: Callable[..., Awaitable[Entry]], provider: Provider
 ) -> None:
-    linked(life_s=-1)
+    await linked(life_s=-1)
     with pytest.raises(NotAllowed):
         await sessions.authorised("p1").request("GET", "https://evil.example/")
     assert provider.idp.calls == 0
@@ -225,9 +225,9 @@ async def test_unlinked_is_said_before_anything_is_sent(sessions: Sessions, site
 
 
 async def test_renew_is_about_the_refused_token(
-    sessions: Sessions, linked: Callable[..., Entry], provider: Provider
+    sessions: Sessions, linked: Callable[..., Awaitable[Entry]], provider: Provider
 ) -> None:
-    linked()
+    await linked()
     one, two = sessions.authorised("p1"), sessions.authorised("p1")
     provider.idp.kill()
     for session in (one, two):
@@ -253,3 +253,20 @@ async def test_plain_http_at_home_by_setting_only(client: aiohttp.ClientSession)
     session = OpenSession(client, allow_private_http=True)
     with pytest.raises(NotAllowed):
         await session.request("GET", "http://ns.example.org/")
+
+
+async def test_the_check_is_asked_after_the_token_was_got_and_before_anything_leaves(
+    sessions: Sessions, linked: Callable[..., Awaitable[Entry]], provider: Provider
+) -> None:
+    """Getting a token may take longer than a worker's lease."""
+    await linked(life_s=-1)
+    seen: list[int] = []
+
+    def check() -> None:
+        seen.append(provider.idp.refreshes)
+        raise Transient("The lease is over.")
+
+    with pytest.raises(Transient, match="lease is over"):
+        await sessions.authorised("p1", check).request("GET", f"{provider.base}/me")
+    assert seen == [1]
+    assert (await sessions.authorised("p1", lambda: None).request("GET", f"{provider.base}/me")).status == 200

@@ -10,10 +10,12 @@ import pytest
 from bridge.contracts import Linking, Session
 from bridge.credentials import Entry, Sessions, Vault, unlink
 from bridge.errors import Forbidden, Transient, VaultLocked
-from tests.credentials.conftest import KEY, Provider
+from tests.credentials.conftest import BOTH, Again, Provider, damage
 from tests.credentials.idp import CLIENT_ID
 from tests.credentials.plugins import REGION, Plugin
 from tests.support.clock import FakeClock
+
+STORES = BOTH
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def plugin(provider: Provider) -> Plugin:
 
 async def _linked(vault: Vault, provider: Provider, clock: FakeClock, **changes: Any) -> Entry:
     entry = provider.entry(clock.now().timestamp(), **changes)
-    vault.store("p1", entry)
+    await vault.store("p1", entry)
     return entry
 
 
@@ -34,7 +36,7 @@ async def test_unlink_revokes_access_then_refresh_then_forgets(
     said = await unlink("p1", plugin, {}, sessions)
     assert provider.idp.revocations == ["access_token", "refresh_token"]
     assert all(form["client_id"] == CLIENT_ID for form in provider.idp.seen)
-    assert vault.names() == []
+    assert await vault.names() == []
     assert said == "Remove the account yourself. The token was revoked at 127.0.0.1."
 
 
@@ -47,10 +49,10 @@ async def test_an_unreachable_provider_keeps_the_credential_unless_forced(
     if not force:
         with pytest.raises(Transient, match="still in the vault"):
             await unlink("p1", plugin, {}, sessions)
-        assert vault.names() == ["p1"]
+        assert await vault.names() == ["p1"]
         return
     said = await unlink("p1", plugin, {}, sessions, force=True)
-    assert vault.names() == []
+    assert await vault.names() == []
     assert "may still be valid" in said
 
 
@@ -58,9 +60,9 @@ async def test_a_dead_grant_can_be_unlinked(
     plugin: Plugin, provider: Provider, sessions: Sessions, vault: Vault, clock: FakeClock
 ) -> None:
     entry = await _linked(vault, provider, clock)
-    vault.store("p1", entry.refused("revoked", 1.0))
+    await vault.store("p1", entry.refused("revoked", 1.0))
     said = await unlink("p1", plugin, {}, sessions)
-    assert vault.names() == []
+    assert await vault.names() == []
     assert "revoked" in said
 
 
@@ -70,7 +72,7 @@ async def test_a_refused_revocation_is_told(
     await _linked(vault, provider, clock)
     provider.idp.revocation_status = 400
     assert "did not accept the revocation" in await unlink("p1", plugin, {}, sessions)
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 async def test_without_revocation_address_it_says_so(
@@ -90,37 +92,35 @@ async def test_a_plugin_that_may_not_revoke_does_not_stop_the_unlinking(
     await _linked(vault, provider, clock)
     said = await unlink("p1", Powerless(provider.base), {}, sessions)
     assert said.startswith("The uploader's token may not delete its own subject.")
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 async def test_an_unreadable_credential_is_forgotten_only_by_force(
     plugin: Plugin, sessions: Sessions, vault: Vault
 ) -> None:
-    (vault.folder / "p1.enc").write_bytes(b"GBV1 damaged beyond any repair")
+    await damage(vault, "p1")
     with pytest.raises(VaultLocked):
         await unlink("p1", plugin, {}, sessions)
-    assert vault.names() == ["p1"]
+    assert await vault.names() == ["p1"]
     assert "cannot be read" in await unlink("p1", plugin, {}, sessions, force=True)
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 async def test_unlinking_waits_for_a_refresh_and_revokes_its_successor(
-    plugin: Plugin, provider: Provider, sessions: Sessions, vault: Vault, clock: FakeClock
+    plugin: Plugin, provider: Provider, sessions: Sessions, vault: Vault, clock: FakeClock, again: Again
 ) -> None:
     await _linked(vault, provider, clock, life_s=300)
     provider.idp.gate = asyncio.Event()
     refreshing = asyncio.create_task(sessions.keeper("p1").renew(None))
     await provider.idp.until(lambda: provider.idp.calls > 0)
     plugin.said, silent = "", Silent(provider.base)
-    unlinking = asyncio.create_task(
-        unlink("p1", silent, {}, Sessions(Vault(vault.folder.parent, KEY), sessions.client, clock))
-    )
+    unlinking = asyncio.create_task(unlink("p1", silent, {}, Sessions(again(), sessions.client, clock)))
     await asyncio.sleep(0.03)
     assert not unlinking.done()
     provider.idp.gate.set()
     await asyncio.gather(refreshing, unlinking)
     assert all(family.revoked for family in provider.idp.families.values())
-    assert vault.names() == []
+    assert await vault.names() == []
 
 
 class Silent(Plugin):

@@ -84,16 +84,16 @@ async def test_nothing_that_is_kept_shown_or_logged_holds_a_secret_or_a_name(
     async with AsyncExitStack() as stack:
         house = await stack.enter_async_context(built(tmp_path, clock, [person], proxied=PLACES))
         evidence.secrets |= {SITE_SECRET, hashlib.sha1(SITE_SECRET.encode()).hexdigest()}  # noqa: S324
-        evidence.secrets |= {create_key(tmp_path).text(), SERVICE_TOKEN} | _held(house)
-        at_first = _held(house)
+        evidence.secrets |= {create_key(tmp_path).text(), SERVICE_TOKEN} | await _held(house)
+        at_first = await _held(house)
         engine = await stack.enter_async_context(house.engine())
         assert (await engine.once()).exit_code == 0
         for storm in STORMS:
             await _weathered(house, engine, clock, storm, evidence)
         await _struck(house, engine, clock, ProxyFault("garble"), evidence, sign_in=True)
         evidence.add("health", await engine.once())
-        assert len(_held(house) - at_first) >= 4, "CareLink's and Tidepool's tokens were to be rotated"
-        _require_real(house, evidence)
+        assert len(await _held(house) - at_first) >= 4, "CareLink's and Tidepool's tokens were to be rotated"
+        await _require_real(house, evidence)
         await _gather(house, engine, evidence)
     evidence.add("log", log.getvalue())
     assert log.getvalue().count("leaky_error") > 10
@@ -102,18 +102,18 @@ async def test_nothing_that_is_kept_shown_or_logged_holds_a_secret_or_a_name(
     evidence.require_absent({USER}, {"log", "health", "errors", "metrics", "describe"})
 
 
-def _held(house: House) -> set[str]:
+async def _held(house: House) -> set[str]:
     """Every secret of the vault now, and every refresh token that CareLink ever gave."""
     vault = Vault(house.folder, create_key(house.folder))
-    held = {secret for name in vault.names() for secret in vault.load(name).secrets}
+    held = {secret for name in await vault.names() for secret in (await vault.load(name)).secrets}
     return held | set(house.world.carelink.tokens._refresh)
 
 
-def _require_real(house: House, evidence: Evidence) -> None:
+async def _require_real(house: House, evidence: Evidence) -> None:
     """What is looked for is what was in play: tokens of all three, and the name in what CareLink answers."""
     vault = Vault(house.folder, create_key(house.folder))
-    assert vault.names() == ["p1-carelink-cloud", "p1-nightscout", "p1-tidepool"]
-    assert all(set(vault.load(name).secrets) <= evidence.secrets for name in vault.names())
+    assert await vault.names() == ["p1-carelink-cloud", "p1-nightscout", "p1-tidepool"]
+    assert all([set((await vault.load(name)).secrets) <= evidence.secrets for name in await vault.names()])
     assert min(map(len, evidence.secrets)) > 15
     picture = house.world.carelink.picture(USER)
     assert picture is not None
@@ -128,7 +128,7 @@ async def _weathered(house: House, engine: Engine, clock: FakeClock, storm: Prox
     for _ in range(2):
         clock.advance(2 * 3600)
         evidence.add("health", await engine.once())
-        evidence.secrets |= _held(house)
+        evidence.secrets |= await _held(house)
     assert not (await engine.once()).needs_person, f"{storm} left something that is not well"
     await _told(engine, evidence)
 
@@ -148,7 +148,7 @@ async def _struck(
     evidence.add("health", await engine.once())
     await _asked_directly(engine, clock, evidence)
     await _told(engine, evidence)
-    evidence.secrets |= _held(house)
+    evidence.secrets |= await _held(house)
     for proxy in house.proxies.values():
         proxy.plan = nothing
 
@@ -186,7 +186,7 @@ async def _gather(house: House, engine: Engine, evidence: Evidence) -> None:
     evidence.add("memory", await engine.journal.memory("p1", "carelink-cloud"))
     evidence.add("state", *[await engine.journal.recall(destination) for destination in engine.sinks])
     vault = Vault(house.folder, create_key(house.folder))
-    evidence.add("describe", *vault.describe(house.clock.now().timestamp()), repr(vault))
+    evidence.add("describe", *await vault.describe(house.clock.now().timestamp()), repr(vault))
     for path in (house.folder / "vault").iterdir():
         evidence.add("vault files", path.read_bytes())
     (house.folder / FILE_NAME).write_text(_toml(house.settings), "utf-8")

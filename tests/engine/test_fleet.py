@@ -28,8 +28,9 @@ from bridge.contracts import (
 from bridge.engine.clock import SystemClock
 from bridge.engine.engine import Engine
 from bridge.engine.fleet import Check, Fleet, _Leased, ledgers, shared_folder
+from bridge.engine.limits import HostLimits
 from bridge.engine.lock import engine_lock
-from bridge.errors import AlreadyRunning, ContractViolation, SettingsInvalid, Transient
+from bridge.errors import AlreadyRunning, ContractViolation, JournalUnusable, SettingsInvalid, Transient
 from bridge.journal.mongo import open_mongo_journal
 from bridge.journal.mongo.journal import MongoJournal
 from bridge.model.health import Health
@@ -93,6 +94,7 @@ class Crew:
         self.gate = asyncio.Event()
         self.gate.set()
         self.checks: list[Check] = []
+        self.lease_s, self.farewell_s = LEASE_S, 0.0
         self.engines: list[Engine] = []
 
     async def journal(self, worker: str | None = None) -> MongoJournal:
@@ -115,10 +117,14 @@ class Crew:
                 alone=False,
             )
             self.engines.append(engine)
-            yield engine
+            farewell_s = self.farewell_s
+            try:
+                yield engine
+            finally:
+                await asyncio.sleep(farewell_s)
 
         sites = [Destination(profile, "site") for profile in PEOPLE]
-        fleet = Fleet(journal, PEOPLE, sites, share, opened, SystemClock(), lease_s=LEASE_S, beat_s=BEAT_S)
+        fleet = Fleet(journal, PEOPLE, sites, share, opened, SystemClock(), lease_s=self.lease_s, beat_s=BEAT_S)
         running = asyncio.create_task(fleet.run())
         self._undo.push_async_callback(ended, running)
         return fleet, running, journal
@@ -126,7 +132,7 @@ class Crew:
 
 async def ended(running: asyncio.Task[None]) -> None:
     running.cancel()
-    with suppress(asyncio.CancelledError, ContractViolation):
+    with suppress(asyncio.CancelledError, ContractViolation, JournalUnusable):
         await running
 
 
@@ -200,6 +206,42 @@ async def test_a_profile_that_another_took_is_served_no_more(crew: Crew) -> None
     begun = len(crew.sent)
     await until(lambda: len(crew.sent) > begun)
     assert not running.done()
+    with pytest.raises(Transient):  # the engine that served p2 as well is over, whatever still runs of it
+        crew.checks[-2]()
+    crew.checks[-1]()
+
+
+async def test_a_lease_is_renewed_while_an_engine_takes_its_time_to_end(crew: Crew) -> None:
+    crew.lease_s, crew.farewell_s = 5.0, 6.5
+    fleet, _, journal = await crew.worker("slow")
+    await until(serves(fleet, *PEOPLE))
+    assert journal.leases is not None
+    before, crew.farewell_s = dict(journal.leases.held), 0.0
+    await journal.db["profiles"].update_one({"_id": "p2"}, {"$set": {"owner": "thief"}, "$inc": {"token": 1}})
+    await journal.db["workers"].insert_one({"_id": "thief", "until_ms": 1 << 50, "app": "none"})
+    await until(lambda: fleet.served == {})
+    await crew.worker("hungry")
+    kept = {name: token for name, token in before.items() if name != "p2"}
+    await until(lambda: fleet.served == kept, within_s=30)
+    rows = [row async for row in journal.db["profiles"].find({"_id": {"$ne": "p2"}}, {"token": 1})]
+    assert {row["_id"]: row["token"] for row in rows} == kept
+
+
+async def test_a_worker_waits_for_a_journal_that_is_away_at_its_start(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register, refusals = MongoJournal.register, 2
+
+    async def refused(journal: MongoJournal, ledgers: Collection[Destination]) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise Transient("away")
+        await register(journal, ledgers)
+
+    monkeypatch.setattr(MongoJournal, "register", refused)
+    fleet, _, _ = await crew.worker("early")
+    await until(serves(fleet, *PEOPLE))
 
 
 async def test_a_worker_that_slept_sends_nothing_and_begins_again(crew: Crew) -> None:
@@ -272,7 +314,7 @@ async def test_no_request_leaves_after_the_lease() -> None:
         if clock.monotonic() > 1010:
             raise Transient("over")
 
-    session = _Leased(Session(), check)
+    session = _Leased(Session(), check, HostLimits())
     await session.request("GET", "/one")
     await session.renew()
     clock.advance(11)

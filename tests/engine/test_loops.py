@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -21,8 +22,9 @@ from bridge.contracts import (
     Settlement,
     Verdict,
 )
-from bridge.engine.deliverer import Deliverer, Phase
+from bridge.engine.deliverer import Deliverer, Outlook, Phase
 from bridge.engine.lock import engine_lock
+from bridge.engine.planning import Plan
 from bridge.engine.poller import Poller
 from bridge.errors import (
     AlreadyRunning,
@@ -99,6 +101,48 @@ async def test_a_failure_is_a_named_state_and_nothing_is_lost(
     await journal.close()
 
 
+async def test_what_could_not_be_handed_back_is_handed_back_by_the_next_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, adapter = FakeClock(), Adapter()
+    journal = await open_journal(tmp_path / "j.db", clock=clock)
+    await journal.register([SITE])
+    await journal.append(Batch("p1", "carelink-cloud", clock.now(), Health(), Decoded([_carbs("a")])))
+    deliverer = Deliverer(journal, adapter, SITE, clock, Random(1))  # type: ignore[arg-type]
+    release, away = journal.release, True
+
+    async def released(destination: Destination) -> int:
+        if away:
+            raise Transient("the journal is away")
+        return await release(destination)
+
+    monkeypatch.setattr(journal, "release", released)
+    adapter.fails = [Transient("down")]
+    assert (await deliverer.round()).wait_s is not None
+    assert (await deliverer.round()).wait_s is not None
+    away = False
+    assert (await deliverer.round()).leased == 1
+    assert adapter.sent == ["a"]
+    await journal.close()
+
+
+async def test_what_was_taken_ahead_is_handed_back_after_an_end(tmp_path: Path) -> None:
+    clock, adapter = FakeClock(), Adapter()
+    adapter.batch = 1
+    journal = await open_journal(tmp_path / "j.db", clock=clock)
+    await journal.register([SITE])
+    rows = Decoded([_carbs("a"), _carbs("b", 30), _carbs("c", 60)])
+    await journal.append(Batch("p1", "carelink-cloud", clock.now(), Health(), rows))
+    deliverer = Deliverer(journal, adapter, SITE, clock, Random(1))  # type: ignore[arg-type]
+    await deliverer.round()
+    await asyncio.sleep(0.1)
+    deliverer.leave()
+    while (await deliverer.round()).leased:
+        pass
+    assert sorted(adapter.sent) == ["a", "b", "c"]
+    await journal.close()
+
+
 async def test_a_destination_that_says_what_is_wrong_is_left_alone(tmp_path: Path) -> None:
     clock, adapter = FakeClock(), Adapter()
     journal = await open_journal(tmp_path / "j.db", clock=clock)
@@ -150,7 +194,7 @@ async def test_a_poller_appends_and_wakes_or_backs_off(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path / "j.db", clock=clock)
     due = clock.now() + timedelta(seconds=300)
     source = Source(Batch("p1", "carelink-cloud", due, Health(), Decoded([_carbs("a")])))
-    poller = Poller(journal, source, "p1", clock, Random(1), lambda: woken.append(1))
+    poller = Poller(journal, source, "p1", clock, Random(1), lambda arrival: woken.append(1))
     done = await poller.once()
     assert (done.new, done.next_due, len(woken)) == (1, due, 1)
     assert (await poller.once()).new == 0
@@ -183,6 +227,6 @@ async def test_a_document_whose_place_was_taken_steps_on(tmp_path: Path) -> None
     deliverer = Deliverer(journal, Adapter(), SITE, clock, Random(1))  # type: ignore[arg-type]
     holder, other = _document("a", slot_group="g"), _document("b", slot_group="g")
     await journal.settle(SITE, Settlement(documents=[replace(_booked(holder), slot=holder.slot())]))
-    placed = await deliverer._placed([other], {"b": _booked(other)})
+    placed = await deliverer._placed(Outlook(Plan(posts=[other]), {"b": _booked(other)}, set(), set(), {}))
     assert [(doc.key, doc.instant_ms) for doc in placed] == [("b", 1001)]
     await journal.close()

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ import pymongo
 import pytest
 from pymongo import pool_shared
 from pymongo.asynchronous import pool
-from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.network_layer import AsyncNetworkingInterface
 
 HOW_TO_GET_IT = (
@@ -32,6 +32,7 @@ _NAME = "rs0"
 _QUICK = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
 _connect = pool_shared._configured_protocol_interface
 _START_S, _STOP_S = 60, 10
+_CALL_MS = 60_000
 _WRAPPER = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 _DIES_WITH_PARENT = [sys.executable, "-c", _WRAPPER] if sys.platform == "linux" else []
 """PR_SET_PDEATHSIG: a killed test run leaves no server behind."""
@@ -55,6 +56,8 @@ class Node:
     program: Path
     folder: Path
     port: int
+    cache_gb: float = 0.25
+    more: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -64,8 +67,9 @@ class Node:
         command = [
             *_DIES_WITH_PARENT, str(self.program), "--replSet", _NAME, "--bind_ip", "127.0.0.1", "--nounixsocket",
             "--port", str(self.port), "--dbpath", str(self.folder), "--logpath", str(self.folder / "log"),
-            "--logappend", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64",
+            "--logappend", "--wiredTigerCacheSizeGB", str(self.cache_gb), "--oplogSize", "64",
             "--setParameter", "ttlMonitorEnabled=false", "--setParameter", "diagnosticDataCollectionEnabled=false",
+            *self.more,
         ]
         # fmt: on
         self.process = subprocess.Popen(
@@ -98,30 +102,37 @@ class ReplicaSet:
 
     def emptied(self, database: str) -> str:
         """The name of a database without documents. Its collections stay: making them anew is what takes time."""
-        with pymongo.MongoClient[dict[str, Any]](self.uri, w="majority") as client:
+        with pymongo.MongoClient[dict[str, Any]](self.uri, w="majority", timeoutMS=_CALL_MS) as client:
             for name in client[database].list_collection_names():
                 client[database][name].delete_many({"_id": {"$ne": "schema"}})
         return database
 
     def primary(self) -> Node:
         """The node that takes writes now."""
-        with pymongo.MongoClient[dict[str, Any]](self.uri) as client:
+        with pymongo.MongoClient[dict[str, Any]](self.uri, timeoutMS=_CALL_MS) as client:
             client.admin.command("ping", read_preference=pymongo.ReadPreference.PRIMARY)
             _, port = client.primary or ("", 0)
         return next(node for node in self.nodes if node.port == port)
 
 
 @contextmanager
-def replica_set(program: Path, size: int = 3) -> Iterator[ReplicaSet]:
+def replica_set(program: Path, size: int = 3, cache_gb: float = 0.25) -> Iterator[ReplicaSet]:
     """A set of new servers in a temporary folder, with a primary."""
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
-        nodes = [Node(program, folder / f"node{number}", port) for number, port in enumerate(_free_ports(size))]
+        ports = enumerate(_free_ports(size))
+        nodes = [Node(program, folder / f"node{number}", port, cache_gb) for number, port in ports]
         for node in nodes:
             undo.callback(node.stop)
             node.start()
         _initiate(nodes)
         yield ReplicaSet(nodes)
+
+
+def step_down(servers: ReplicaSet) -> None:
+    """The primary gives up and another is elected."""
+    with pymongo.MongoClient[dict[str, Any]](servers.uri, timeoutMS=_CALL_MS) as client, suppress(PyMongoError):
+        client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=5)
 
 
 def _initiate(nodes: Sequence[Node]) -> None:

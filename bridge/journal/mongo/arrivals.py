@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from bridge.contracts import Batch, Interval, Memory, ReaderStatus, Sighting
 from bridge.journal import spans
 from bridge.journal.mongo.connection import Doc
-from bridge.journal.mongo.visiting import Visit
+from bridge.journal.mongo.visiting import Ask, Visit
 from bridge.journal.retention import SIGHTINGS
 from bridge.model import from_ms, to_ms
 from bridge.model.health import Health, State
@@ -27,13 +27,28 @@ def instant(epoch_ms: int | None) -> datetime | None:
 # --- readers ---------------------------------------------------------------------------------------
 
 
-async def note_read(visit: Visit, batch: Batch) -> None:
-    """Health and next read; sightings and state where the source was understood; what the read covered."""
+def before_read(batch: Batch) -> tuple[Ask | None, Ask | None]:
+    """What `note_read` must know: which sightings stand, and what the covered stretch touches."""
+    seen = batch.decoded.sightings if batch.decoded is not None else {}
+    known = Ask("sightings", {"reader": batch.reader, "key": {"$in": list(seen)}}, ("key",)) if seen else None
+    if batch.covered is None:
+        return known, None
+    start_ms, end_ms = to_ms(batch.covered.start), to_ms(batch.covered.end)
+    query = {"reader": batch.reader, "start_ms": {"$lte": end_ms}, "end_ms": {"$gte": start_ms}}
+    return known, Ask("coverage", query, ("start_ms", "end_ms"))
+
+
+async def note_read(visit: Visit, batch: Batch, known: Sequence[Doc], touched: Sequence[Doc]) -> None:
+    """Health and next read; sightings and state where the source was understood; what the read covered.
+
+    `known` and `touched`: answers to `before_read`.
+    """
     await visit.put("readers", {"name": batch.reader}, _noted(batch, visit.now_ms))
     if batch.decoded is not None and batch.decoded.sightings:
-        await _sight(visit, batch.reader, batch.decoded.sightings)
+        await _sight(visit, batch.reader, batch.decoded.sightings, {row["key"] for row in known})
     if batch.covered is not None:
-        await _cover(visit, batch.reader, (to_ms(batch.covered.start), to_ms(batch.covered.end)))
+        touching = [(row["start_ms"], row["end_ms"]) for row in touched]
+        await _cover(visit, batch.reader, (to_ms(batch.covered.start), to_ms(batch.covered.end)), touching)
 
 
 def _noted(batch: Batch, now_ms: int) -> Doc:
@@ -53,10 +68,8 @@ def _noted(batch: Batch, now_ms: int) -> Doc:
     return change
 
 
-async def _sight(visit: Visit, reader: str, seen: Mapping[str, Sighting]) -> None:
+async def _sight(visit: Visit, reader: str, seen: Mapping[str, Sighting], known: Collection[str]) -> None:
     """Rows as first seen: what stands is kept."""
-    query = {"reader": reader, "key": {"$in": list(seen)}}
-    known = {row["key"] for row in await visit.found("sightings", query, ("key",))}
     rows = [
         {
             "reader": reader, "key": key, "time_ms": to_ms(each.time), "source_key": each.source_key,
@@ -97,10 +110,7 @@ def _status(row: Doc, gaps: list[Interval]) -> ReaderStatus:
 # --- coverage --------------------------------------------------------------------------------------
 
 
-async def _cover(visit: Visit, reader: str, span: spans.Span) -> None:
-    query = {"reader": reader, "start_ms": {"$lte": span[1]}, "end_ms": {"$gte": span[0]}}
-    rows = await visit.found("coverage", query, ("start_ms", "end_ms"))
-    touching = [(row["start_ms"], row["end_ms"]) for row in rows]
+async def _cover(visit: Visit, reader: str, span: spans.Span, touching: Sequence[spans.Span]) -> None:
     if span[0] >= span[1] or touching == [span]:
         return
     ((start, end),) = spans.merged([span, *touching])

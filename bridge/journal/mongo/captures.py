@@ -6,6 +6,7 @@ capture is booked and removed after, and what a crash leaves between is swept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -20,7 +21,7 @@ from bridge.contracts import Batch, Sealer
 from bridge.journal.mongo.arrivals import instant
 from bridge.journal.mongo.connection import Doc
 from bridge.journal.mongo.schema import FILES
-from bridge.journal.mongo.visiting import Visit
+from bridge.journal.mongo.visiting import Ask, Visit
 from bridge.journal.retention import Retention, Worth, lifetime, worth
 from bridge.journal.sealing import pack, unpack
 from bridge.model import Capture, from_ms, to_ms
@@ -60,26 +61,35 @@ async def stored(db: AsyncDatabase[Doc], profile: str, block: bytes) -> Doc:
     return {"file": key}
 
 
-async def keep_capture(visit: Visit, packed: Packed, keep: Retention) -> None:
-    """Store a capture and let go of the answers it pushes out of the last ones."""
+def before_keeping(packed: Packed | None, keep: Retention) -> tuple[Ask | None, Ask | None]:
+    """What `keep_capture` must know: the last one kept for longer, and those around the last that stay."""
+    if packed is None:
+        return None, None
+    of_reader, newest_first = {"reader": packed.reader}, {"taken_ms": -1}
+    anchors = {**of_reader, "worth": "anchor", "taken_ms": {"$lte": to_ms(packed.taken_at)}}
+    return (
+        Ask("captures", anchors, ("taken_ms",), newest_first, limit=1),
+        Ask("captures", of_reader, ("taken_ms", "digest"), newest_first, limit=keep.answer_last + 1),
+    )
+
+
+async def keep_capture(
+    visit: Visit, packed: Packed, keep: Retention, anchors: Sequence[Doc], latest: Sequence[Doc]
+) -> None:
+    """Store a capture and let go of the answers it pushes out of the last ones. `anchors`, `latest`: answers to
+    `before_keeping`."""
     reader, taken_ms = packed.reader, to_ms(packed.taken_at)
-    query = {"reader": reader, "worth": "anchor", "taken_ms": {"$lte": taken_ms}}
-    newest = await visit.found("captures", query, ("taken_ms",), sort=[("taken_ms", -1)], limit=1)
-    anchor = instant(newest[0]["taken_ms"]) if newest else None
+    anchor = instant(anchors[0]["taken_ms"]) if anchors else None
     why = worth(reader, packed.taken_at, packed.understood, anchor, keep)
     key = {"reader": reader, "taken_ms": taken_ms, "digest": packed.digest}
     expires = packed.taken_at + lifetime(why, keep)
     made = {"worth": why, "sealed": packed.sealed, "expires": expires, **packed.held}
     await visit.put("captures", key, {"$setOnInsert": made})
-    await _push_out(visit, reader, keep.answer_last)
-
-
-async def _push_out(visit: Visit, reader: str, last: int) -> None:
-    query = {"reader": reader}
-    rows = await visit.found("captures", query, ("taken_ms",), sort=[("taken_ms", -1)], skip=last, limit=1)
-    if rows:
-        old = {"$lte": rows[0]["taken_ms"]}
-        await visit.remove("captures", {**query, "worth": "recent", "taken_ms": old})
+    there = {(row["taken_ms"], row["digest"]) for row in latest} | {(taken_ms, packed.digest)}
+    times = sorted((taken for taken, _ in there), reverse=True)
+    if times[keep.answer_last :]:
+        old = {"$lte": times[keep.answer_last]}
+        await visit.remove("captures", {"reader": reader, "worth": "recent", "taken_ms": old})
 
 
 async def captures(visit: Visit, reader: str | None, sealer: Sealer | None) -> list[Capture]:

@@ -32,6 +32,8 @@ _NO_DISK = {14031}
 _UNSETTLED = {24, 46, 50, 91, 112, 189, 202, 246, 251, 262, 10107, 11600, 11601, 11602, 13435, 13436}
 """Locks, time limits, snapshots and transactions that went, servers that step down, start or stop."""
 _DUPLICATE = 11000
+_NO_SESSIONS = "Sessions are not supported"
+"""So the driver says it while no server is known that holds data: all went a moment ago, or only now begin."""
 _PASSING = ("TransientTransactionError", "RetryableWriteError", "UnknownTransactionCommitResult")
 
 
@@ -73,15 +75,22 @@ def plain_errors(name: str) -> Iterator[None]:
 
 
 def _translated(name: str, error: PyMongoError) -> BridgeError:
+    if isinstance(error, ConfigurationError) and _NO_SESSIONS in str(error):
+        return slow(name)
     if isinstance(error, ConfigurationError | InvalidName):
         return _no_address(name)
     code = error.code if isinstance(error, OperationFailure) else None
     passing = code in _UNSETTLED or error.timeout or any(map(error.has_error_label, _PASSING))
     if passing or isinstance(error, ConnectionFailure):
-        sentence = f"The MongoDB journal {name} does not answer."
-        step = "Check that the servers of the replica set run, are reachable and have a primary."
-        return Transient(sentence, next_step=step, state="journal_unusable")
+        return slow(name)
     return _refused(name, code)
+
+
+def slow(name: str) -> Transient:
+    """What to say when it takes too long."""
+    sentence = f"The MongoDB journal {name} does not answer."
+    step = "Check that the servers of the replica set run, are reachable and have a primary."
+    return Transient(sentence, next_step=step, state="journal_unusable")
 
 
 def _no_address(name: str) -> JournalUnusable:

@@ -13,11 +13,21 @@ from typing import Any
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
-from bridge.contracts import DeliveryState, Destination, Due, Grace, Interval, Quarantined, Settled, Settlement
+from bridge.contracts import (
+    DeliveryState,
+    Destination,
+    Due,
+    Grace,
+    Interval,
+    Quarantined,
+    Settled,
+    Settlement,
+    Standing,
+)
 from bridge.errors import ContractViolation
 from bridge.journal.mongo import documents
 from bridge.journal.mongo.connection import Doc
-from bridge.journal.mongo.visiting import Visit
+from bridge.journal.mongo.visiting import Ask, Visit
 from bridge.model import Record, from_ms, to_ms
 
 FRESH = timedelta(minutes=15)
@@ -69,6 +79,16 @@ async def any_ready(visit: Visit, destination: str, now_ms: int) -> bool:
     return bool(await visit.found("deliveries", query, ("state",), limit=1))
 
 
+async def next_due(visit: Visit, destination: str) -> datetime | None:
+    """When the first open delivery may be leased."""
+    steps: list[Doc] = [
+        {"$match": {"profile": visit.profile, "destination": destination, "ready_ms": {"$lt": _NEVER_MS}}},
+        {"$group": {"_id": None, "first": {"$min": "$ready_ms"}}},
+    ]
+    rows = await (await visit.db["deliveries"].aggregate(steps, session=visit.session, hint="open")).to_list()
+    return from_ms(rows[0]["first"]) if rows else None
+
+
 async def due(visit: Visit, destination: str, now: datetime, limit: int, lease_s: float) -> list[Due]:
     """Lease what is ready."""
     rows = await _ready(visit, destination, now, limit)
@@ -97,22 +117,38 @@ async def _ready(visit: Visit, destination: str, now: datetime, limit: int) -> l
     return rows
 
 
-async def settle(visit: Visit, destination: Destination, settlement: Settlement) -> None:
-    """Book one round: deliveries, then the documents that went and came."""
-    name = visit.registered(destination)
+def before_settling(name: str, settlement: Settlement) -> tuple[Ask | None, ...]:
+    """What `settle` must know: the records, where they stand, and which documents it replaces."""
     asked = settlement.deliveries.keys() | {document.record_id for document in settlement.documents}
-    fields = ("id", "kind", "revision", "time_ms")
-    rows = await visit.found("records", {"id": {"$in": list(asked)}}, fields) if asked else []
-    await _settle_deliveries(visit, name, settlement.deliveries, rows)
+    keys = [*settlement.removed, *(document.key for document in settlement.documents)]
+    return (
+        Ask("records", {"id": {"$in": sorted(asked)}}, ("id", "kind", "revision", "time_ms")) if asked else None,
+        _standing_of(name, settlement.deliveries) if settlement.deliveries else None,
+        Ask("documents", {"destination": name, "key": {"$in": keys}}, ("key",)) if keys else None,
+    )
+
+
+async def settle(
+    visit: Visit, destination: Destination, settlement: Settlement, asks: tuple[Ask | None, ...]
+) -> None:
+    """Book one round: deliveries, then the documents that went and came. `asks`: of `before_settling`."""
+    name = visit.registered(destination)
+    rows, states_, held = await visit.several(*asks)
+    before = {each["record"]: each["state"] for each in states_}
+    await _settle_deliveries(visit, name, settlement.deliveries, rows, before)
     kinds = {row["id"]: row["kind"] for row in rows}
-    await documents.book(visit, name, settlement.documents, settlement.removed, kinds)
+    await documents.book(visit, name, settlement.documents, [row["key"] for row in held], kinds)
 
 
-async def _settle_deliveries(visit: Visit, name: str, settled: Mapping[str, Settled], rows: Iterable[Doc]) -> None:
+def _standing_of(name: str, ids: Iterable[str]) -> Ask:
+    return Ask("deliveries", {"record": {"$in": list(ids)}, "destination": name}, ("record", "state"))
+
+
+async def _settle_deliveries(
+    visit: Visit, name: str, settled: Mapping[str, Settled], rows: Iterable[Doc], before: Mapping[str, str]
+) -> None:
     if not settled:
         return
-    query = {"destination": name, "record": {"$in": list(settled)}}
-    before = {each["record"]: each["state"] for each in await visit.found("deliveries", query, ("record", "state"))}
     moves, left, newest = defaultdict[tuple[Any, ...], list[str]](list), Counter[str](), -1
     for row in rows:
         each = settled.get(record := row["id"])
@@ -123,10 +159,11 @@ async def _settle_deliveries(visit: Visit, name: str, settled: Mapping[str, Sett
         left[before[record]] += 1
         if move[0] is DeliveryState.ACCEPTED:
             newest = max(newest, row["time_ms"])
-    for move, records in moves.items():
-        await visit.update(
-            "deliveries", {"destination": name, "record": {"$in": records}}, _moved(move, visit.now_ms)
-        )
+    operations = [
+        visit.all({"record": {"$in": records}, "destination": name}, _moved(move, visit.now_ms))
+        for move, records in moves.items()
+    ]
+    await visit.run("deliveries", operations)
     latest = {"last_accepted_ms": newest} if newest >= 0 else {}
     await visit.tally(name, left, _reached(moves), max=latest)
 
@@ -195,9 +232,18 @@ async def forget(visit: Visit, record: str) -> None:
     await visit.remove("deliveries", {"record": record})
 
 
+async def any_leased(visit: Visit, destination: str) -> bool:
+    """Whether there is anything to hand back."""
+    return bool(await visit.found("deliveries", _leased(destination), ("state",), limit=1))
+
+
+def _leased(destination: str) -> Doc:
+    return {"destination": destination, "ready_ms": {"$exists": True}, "state": "leased"}
+
+
 async def release(visit: Visit, destination: str) -> int:
     """Leased becomes pending at once."""
-    query = {"destination": destination, "ready_ms": {"$exists": True}, "state": "leased"}
+    query = _leased(destination)
     return await _change(visit, query, "pending", {"$set": {"state": "pending", "ready_ms": 0}})
 
 
@@ -225,6 +271,21 @@ async def states(visit: Visit, destination: str, ids: Collection[str]) -> dict[s
     query = {"destination": destination, "record": {"$in": [*set(owners.values())]}}
     found = {row["record"]: row["state"] for row in await visit.found("deliveries", query, ("record", "state"))}
     return {name: DeliveryState(found[owner]) for name, owner in owners.items() if owner in found}
+
+
+async def standing(visit: Visit, destination: str, ids: Collection[str], slots: Collection[str]) -> Standing:
+    """Documents and states of these records, and which of the slots are taken."""
+    here = {"destination": destination}
+    states_, held, taken = await visit.several(
+        _standing_of(destination, ids) if ids else None,
+        Ask("documents", {"record": {"$in": list(ids)}, **here}, documents.FIELDS) if ids else None,
+        Ask("documents", {**here, "slot": {"$in": list(slots), "$exists": True}}, ("slot", "key")) if slots else None,
+    )
+    return Standing(
+        list(map(documents.document, held)),
+        {row["record"]: DeliveryState(row["state"]) for row in states_},
+        {row["slot"]: row["key"] for row in taken},
+    )
 
 
 async def quarantined_profiles(db: AsyncDatabase[Doc], session: AsyncClientSession) -> list[str]:

@@ -16,15 +16,15 @@ from bridge.model import Record, to_ms
 
 
 async def book(
-    visit: Visit, name: str, came: Sequence[LedgerDocument], removed: Iterable[str], kinds: Mapping[str, str]
+    visit: Visit, name: str, came: Sequence[LedgerDocument], gone: Sequence[str], kinds: Mapping[str, str]
 ) -> None:
-    """Take `removed` keys out and put `came` in, each in place of what stood under its key.
+    """Take the keys out that are `gone` and put `came` in; what stood under one of their keys is gone too.
 
     `kinds`: kind by record id, of those that have one in the journal. Raises ContractViolation when two documents
     claim one slot.
     """
-    if keys := [*removed, *(document.key for document in came)]:
-        await visit.remove("documents", {"destination": name, "key": {"$in": keys}})
+    if gone:
+        await visit.remove("documents", {"destination": name, "key": {"$in": gone}})
     owners = await _owners(visit, {document.record_id for document in came}, kinds)
     try:
         await visit.insert("documents", [_row(name, each, *owners[each.record_id]) for each in came])
@@ -49,7 +49,11 @@ def _row(name: str, document: LedgerDocument, owner: str, kind: str) -> Doc:
     return {"destination": name, "record": owner, "kind": kind, **said}
 
 
-def _document(row: Doc) -> LedgerDocument:
+FIELDS = ("key", "record", "content_hash", "path", "instant_ms", "slot", "server_id")
+
+
+def document(row: Doc) -> LedgerDocument:
+    """A line of the ledger from its document."""
     return LedgerDocument(
         row["key"], row["record"], row["content_hash"], row["path"], row["instant_ms"], row.get("slot"),
         row.get("server_id"),
@@ -60,7 +64,7 @@ async def of_records(visit: Visit, name: str, ids: Collection[str]) -> list[Ledg
     """Documents of these records, also where an alias is named."""
     asked = set((await visit.resolved(ids)).values())
     rows = await visit.found("documents", {"destination": name, "record": {"$in": list(asked)}})
-    return [_document(row) for row in rows]
+    return [document(row) for row in rows]
 
 
 async def slots(visit: Visit, name: str, asked: Iterable[str]) -> dict[str, str]:
@@ -83,4 +87,4 @@ async def inventory(visit: Visit, name: str, window: Interval) -> list[LedgerDoc
     span = {"$gte": to_ms(window.start), "$lt": to_ms(window.end)}
     query = {"destination": name, "kind": {"$in": [*KINDS, ""]}, "instant_ms": span}
     rows = await visit.found("documents", query)
-    return [_document(row) for row in sorted(rows, key=lambda row: (row["instant_ms"], row["key"]))]
+    return [document(row) for row in sorted(rows, key=lambda row: (row["instant_ms"], row["key"]))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from itertools import count
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -29,6 +29,7 @@ from bridge.contracts import (
     ReaderStatus,
     Sealer,
     Settlement,
+    Standing,
     StoredItem,
     UploadRecord,
     UploadState,
@@ -47,10 +48,11 @@ from bridge.journal.mongo import (
     schema,
     uploads,
 )
-from bridge.journal.mongo.connection import Doc, connect, deadline, plain_errors
+from bridge.journal.mongo.calls import Calls
+from bridge.journal.mongo.connection import Doc, connect, deadline, plain_errors, slow
 from bridge.journal.mongo.leases import Leases
 from bridge.journal.mongo.transactions import transact
-from bridge.journal.mongo.visiting import Visit
+from bridge.journal.mongo.visiting import Answers, Ask, Visit
 from bridge.journal.mongo.watching import Watch
 from bridge.journal.retention import Retention
 from bridge.journal.surroundings import KINDS
@@ -64,6 +66,10 @@ _Work = Callable[Concatenate[Visit, _P], Awaitable[_T]]
 _AT_ONCE = 16
 _OPENING_S = 60.0
 """A migration may build keys over all that is there."""
+_CLOSING_S = 3 * connection.CALL_S
+"""A write to its end, and the farewells to the servers."""
+_TURN_S = 6 * connection.CALL_S
+"""A large batch before it, and a few others."""
 _RECORD_S = 0.002
 """A large batch may take longer: the server itself ends a transaction after a minute."""
 _GLANCE_MS, _GAZE_MS = 1, 1000
@@ -95,7 +101,8 @@ class MongoJournal:
         self._client, self._clock = client, clock
         self._read_only, self._closed = read_only, False
         self._name, self._numbers = uuid4().hex[:12], count()
-        self._writing: set[asyncio.Future[Any]] = set()
+        self._calls = Calls()
+        self._lines: dict[str, frozenset[str]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._glance, self._gaze = (Watch(self.db, self._name, ms) for ms in (_GLANCE_MS, _GAZE_MS))
 
@@ -120,25 +127,47 @@ class MongoJournal:
         """Close once what is being written is written; further calls fail. Closing twice is fine."""
         if not self._closed:
             self._closed = True
-            await asyncio.gather(*self._writing, return_exceptions=True)
-            await self._glance.close()
-            await self._gaze.close()
-            await self._client.close()
+            with suppress(TimeoutError):  # what hangs then goes with the process
+                async with asyncio.timeout(_CLOSING_S):
+                    await self._calls.over()
+                    await self._glance.close()
+                    await self._gaze.close()
+                    await self._client.close()
 
     # --- transactions ---
 
     async def _read(self, profile: str, work: _Work[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
-        self._check_open()
-        with deadline(self.db.name):
-            async with self._client.start_session(snapshot=True) as session:
-                return await work(Visit(self.db, session, profile), *args, **named)
+        async def look(session: AsyncClientSession) -> _T:
+            return await work(Visit(self.db, session, profile), *args, **named)
+
+        return await self._look(look)
 
     async def _read_all(self, work: Callable[..., Awaitable[_T]], *args: Any) -> _T:
         """A read over profiles."""
-        self._check_open()
-        with deadline(self.db.name):
+
+        async def look(session: AsyncClientSession) -> _T:
+            return await work(self.db, session, *args)
+
+        return await self._look(look)
+
+    async def _look(self, work: Callable[[AsyncClientSession], Awaitable[_T]]) -> _T:
+        async def in_session() -> _T:
             async with self._client.start_session(snapshot=True) as session:
-                return await work(self.db, session, *args)
+                return await work(session)
+
+        return await self._call(in_session())
+
+    async def _call(self, call: Coroutine[Any, Any, _T]) -> _T:
+        """In time and to its end."""
+
+        async def in_time() -> _T:
+            with deadline(self.db.name):
+                return await call
+
+        if self._closed:
+            call.close()
+        self._check_open()
+        return await self._calls.run(in_time())
 
     async def _own(self, profile: str, work: _Work[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
         """A write of the engine: where there are leases it needs one."""
@@ -149,32 +178,49 @@ class MongoJournal:
         return await self._transact(profile, lambda visit: work(visit, *args, **named), fenced=False)
 
     async def _transact(
-        self, profile: str, work: Callable[[Visit], Awaitable[_T]], *, fenced: bool, more_s: float = 0
+        self,
+        profile: str,
+        work: Callable[[Visit], Awaitable[_T]],
+        *,
+        fenced: bool,
+        more_s: float = 0,
+        asks: tuple[Ask | None, ...] = (),
     ) -> _T:
         self._check_writable()
 
         async def visit(session: AsyncClientSession) -> _T:
+            mark, answers = await self._ahead(profile, asks) if asks else (None, [])
             standing = await self._mark(session, profile, self.leases if fenced else None)
-            return await work(Visit(self.db, session, profile, to_ms(self._clock.now()), standing))
+            holds = (asks, answers) if asks and standing.get("mark") == mark else None
+            return await work(Visit(self.db, session, profile, to_ms(self._clock.now()), standing, holds))
 
         async def in_turn() -> _T:
-            async with self._turns.setdefault(profile, asyncio.Lock()):
+            async with self._turn(profile):
                 with plain_errors(self.db.name):
                     return await transact(self._client, visit, connection.CALL_S + more_s)
 
-        return await self._to_its_end(in_turn())
+        return await self._calls.run(in_turn())
 
-    async def _to_its_end(self, write: Coroutine[Any, Any, _T]) -> _T:
-        """A write whose caller is cancelled goes on: cut off, it could stay open on the servers."""
-        task = asyncio.ensure_future(write)
-        self._writing.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+    @asynccontextmanager
+    async def _turn(self, profile: str) -> AsyncIterator[None]:
+        """The next write of a profile by this process. Raises Transient when those before it take too long."""
+        turn = self._turns.setdefault(profile, asyncio.Lock())
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await turn.acquire()
+        except TimeoutError:
+            raise slow(self.db.name) from None
+        try:
+            yield
+        finally:
+            turn.release()
 
-    def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._writing.discard(task)
-        if not task.cancelled():
-            task.exception()
+    async def _ahead(self, profile: str, asks: tuple[Ask | None, ...]) -> tuple[str | None, Answers]:
+        """Answers in one round trip, and the profile's mark of that moment: as long as it stands, they hold."""
+        async with self._client.start_session(snapshot=True) as session:
+            seen = Visit(self.db, session, profile)
+            (marked, *answers) = await seen.several(Ask("profiles", {}, ("mark",)), *asks)
+        return (marked[0].get("mark") if marked else None), answers
 
     async def _mark(self, session: AsyncClientSession, profile: str, leases: Leases | None) -> Mapping[str, Any]:
         """The profile's document as it stood, now marked by us. Raises OwnershipLost when another owns it."""
@@ -211,16 +257,21 @@ class MongoJournal:
             raise ContractViolation(f"A batch of profile {batch.profile!r} holds a record of another profile.")
         seen, packed = sightings(records), None
         if batch.capture is not None:
-            with deadline(self.db.name):
-                packed = await captures.packed(self.db, batch, batch.capture, self.sealer)
+            packed = await self._call(captures.packed(self.db, batch, batch.capture, self.sealer))
+
+        asks = (
+            *arrivals.before_read(batch), *captures.before_keeping(packed, self.keep), *intake.before_adding(seen)
+        )  # fmt: skip
 
         async def work(visit: Visit) -> Appended:
-            await arrivals.note_read(visit, batch)
+            known, touched, anchors, latest, here, aliases = await visit.several(*asks)
+            await arrivals.note_read(visit, batch, known, touched)
             if packed is not None:
-                await captures.keep_capture(visit, packed, self.keep)
-            return await intake.add_records(visit, batch, seen)
+                await captures.keep_capture(visit, packed, self.keep, anchors, latest)
+            return await intake.add_records(visit, batch, seen, here, aliases)
 
-        return await self._transact(batch.profile, work, fenced=True, more_s=_RECORD_S * len(records))
+        more_s = _RECORD_S * len(records)
+        return await self._transact(batch.profile, work, fenced=True, more_s=more_s, asks=asks)
 
     async def missing(self, profile: str, reader: str, window: Interval) -> Sequence[Interval]:
         """Holes of the coverage ledger in a window."""
@@ -252,7 +303,7 @@ class MongoJournal:
 
     async def context(self, profile: str, records: Sequence[Record]) -> Sequence[Record]:
         """The records that mapping these may need, the given ones among them."""
-        return await self._read(profile, reading.context, records)
+        return await self._read(profile, reading.context, records, self._lines)
 
     async def records(
         self, profile: str, window: Interval | None = None, kinds: Iterable[str] = ()
@@ -297,10 +348,8 @@ class MongoJournal:
                 place = await self._order(profile, destinations.catch_up, name, place)
 
     async def _active(self, query: Mapping[str, Any]) -> set[tuple[str, str]]:
-        self._check_open()
-        with deadline(self.db.name):
-            rows = self.db["destinations"].find({**query, "active": True}, {"profile": 1, "name": 1})
-            return {(row["profile"], row["name"]) async for row in rows}
+        cursor = self.db["destinations"].find({**query, "active": True}, {"profile": 1, "name": 1})
+        return {(row["profile"], row["name"]) for row in await self._call(cursor.to_list())}
 
     async def adopt(self, profile: str, items: Sequence[StoredItem]) -> None:
         """Identifiers found at a destination: a new record that matches one takes its record id and time."""
@@ -312,6 +361,15 @@ class MongoJournal:
         if not await self._read(profile, deliveries.any_ready, name, to_ms(now)):
             return []
         return await self._own(profile, deliveries.due, name, now, limit, lease_s)
+
+    async def next_due(self, destination: Destination) -> datetime | None:
+        """From when on `due` may give something; None when nothing is open."""
+        return await self._read(destination.profile, deliveries.next_due, destination.name)
+
+    async def standing(self, destination: Destination, record_ids: Iterable[str], slots: Iterable[str]) -> Standing:
+        """Documents, states and taken slots of one moment."""
+        asked = list(set(record_ids)), list(slots)
+        return await self._read(destination.profile, deliveries.standing, destination.name, *asked)
 
     async def ledger(self, destination: Destination, record_ids: Iterable[str]) -> Sequence[LedgerDocument]:
         """Ledger documents of these records."""
@@ -331,11 +389,19 @@ class MongoJournal:
 
     async def settle(self, destination: Destination, settlement: Settlement) -> None:
         """Book one round. A delivery whose record has a higher revision than settled stays pending."""
-        await self._own(destination.profile, deliveries.settle, destination, settlement)
+        asks = deliveries.before_settling(destination.name, settlement)
+
+        async def work(visit: Visit) -> None:
+            await deliveries.settle(visit, destination, settlement, asks)
+
+        await self._transact(destination.profile, work, fenced=True, asks=asks)
 
     async def release(self, destination: Destination) -> int:
-        """Hand back all leases; how many."""
-        return await self._own(destination.profile, deliveries.release, destination.name)
+        """Hand back all leases; how many. Looks first: who begins to serve asks this of everybody."""
+        profile, name = destination.profile, destination.name
+        async with self._turn(profile):  # after what is still being leased, though nobody waits for it any more
+            leased = await self._read(profile, deliveries.any_leased, name)
+        return await self._own(profile, deliveries.release, name) if leased else 0
 
     async def quarantine(self, profile: str | None = None) -> Sequence[Quarantined]:
         """What is in quarantine, oldest first."""
@@ -375,30 +441,23 @@ class MongoJournal:
 
     async def version(self) -> int:
         """Changes whenever another process has written."""
-        self._check_open()
-        with deadline(self.db.name):
-            await self._glance.drain()
-            return self._glance.count
+        await self._call(self._glance.drain())
+        return self._glance.count
 
     async def changed(self) -> frozenset[str]:
         """Wait until another process has written; the profiles it wrote to since the last call.
 
         The first call starts to listen and answers at once with nothing. After an error any profile may have changed.
         """
-        self._check_open()
-        with deadline(self.db.name):
-            listening = self._gaze.listening
-            found = await self._gaze.drain()
+        listening, found = self._gaze.listening, await self._call(self._gaze.drain())
         while listening and not found:
-            with deadline(self.db.name):
-                found = await self._gaze.drain()
+            found = await self._call(self._gaze.drain())
         return frozenset(found)
 
     async def compact(self, now: datetime) -> int:
         """Expire captures, old sightings and unmet adopted identifiers of all profiles; how many rows went."""
         self._check_writable()
-        with deadline(self.db.name):
-            return await captures.compact(self.db, now, self.keep)
+        return await self._call(captures.compact(self.db, now, self.keep))
 
 
 def _groups(names: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -14,6 +14,8 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from bridge.errors import AlreadyRunning
+from bridge.journal.mongo import schema
+from bridge.journal.mongo.calls import uncut
 from bridge.journal.mongo.connection import Doc, deadline
 from bridge.journal.mongo.transactions import end_transactions
 from bridge.model import to_ms
@@ -38,15 +40,21 @@ class Leases:
 
     def __init__(self, db: AsyncDatabase[Doc], worker: str, app: str) -> None:
         self._db, self._worker, self._app = db, worker, app
-        self._instance = _new_instance(worker)
+        self._instance, self._program = _new_instance(worker), schema.program()
         self.held: dict[str, int] = {}
+        self.workers = 1
+        """Living ones, this one among them, at the last beat."""
+        self.lost_times = 0
+        """How often what it held was given to others."""
 
+    @uncut
     async def server_now(self) -> datetime:
         """The primary's clock, the same for all workers."""
         with deadline(self._db.name):
             moment: datetime = (await self._db.client.admin.command("hello"))["localTime"]
         return moment.replace(tzinfo=UTC)
 
+    @uncut
     async def know(self, profiles: Iterable[str]) -> None:
         """Profiles that are there to be owned; known ones stay as they are."""
         made = [UpdateOne({"_id": name}, {"$setOnInsert": {"n": 0}}, upsert=True) for name in sorted(set(profiles))]
@@ -54,23 +62,31 @@ class Leases:
             with deadline(self._db.name):
                 await self._db["profiles"].bulk_write(made, ordered=False)
 
+    @uncut
     async def take(self, share: int, now: datetime, lease_s: float) -> Mapping[str, int]:
-        """Renew, then take free profiles and those of dead workers until `share` are held; all that are held."""
+        """Renew, then take free profiles and those of dead workers until `share` are held; all that are held.
+
+        Raises JournalUnusable when the database is for newer programs by now.
+        """
         if not await self._alive(now, lease_s, anew=True):
             self._begin_again()
             await self._alive(now, lease_s, anew=True)
         with deadline(self._db.name):
+            await schema.version(self._db, self._program)
             await self._bury(now)
+            self.workers = await self._db["workers"].count_documents({"until_ms": {"$gt": to_ms(now)}})
             if (wanted := share - len(self.held)) > 0:
                 await self._take(await self._free(wanted))
         return dict(self.held)
 
+    @uncut
     async def renew(self, now: datetime, lease_s: float) -> Mapping[str, int]:
         """Stay alive for `lease_s` more; what is held: nothing when the lease had run out and somebody saw to it."""
         if self.held and not await self._alive(now, lease_s, anew=False):
             self._begin_again()
         return dict(self.held)
 
+    @uncut
     async def release(self, profiles: Iterable[str] | None = None) -> None:
         """Let these go, or all: others may take them at once. What they were doing must be over."""
         names = list(self.held if profiles is None else set(profiles) & self.held.keys())
@@ -130,6 +146,7 @@ class Leases:
     def _begin_again(self) -> None:
         """Somebody saw this worker dead: what it held is others', and it comes back under a new name."""
         self.held.clear()
+        self.lost_times += 1
         self._instance = _new_instance(self._worker)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from bridge.journal.links import LINKED_KINDS
 from bridge.journal.mongo.connection import Doc
 from bridge.journal.mongo.schema import BY_TIME
-from bridge.journal.mongo.visiting import Visit
-from bridge.journal.surroundings import KINDS, days, windows
+from bridge.journal.mongo.visiting import Ask, Visit
+from bridge.journal.surroundings import KINDS, lines, windows
 from bridge.model import Record, to_ms
 
 PAGE = 500
@@ -60,24 +60,37 @@ async def aliases(visit: Visit) -> dict[str, str]:
 # --- context ---------------------------------------------------------------------------------------
 
 
-async def context(visit: Visit, given: Sequence[Record]) -> list[Record]:
-    """The given records and all that their mapping may look at, in order of first sight."""
+async def context(visit: Visit, given: Sequence[Record], lines_known: dict[str, frozenset[str]]) -> list[Record]:
+    """The given records and all that their mapping may look at, in order of first sight.
+
+    `lines_known`: the devices with a basal line by profile, as last seen; kept up here. They save a round trip.
+    """
     if not given:
         return []
     ids, times = {record.id for record in given}, [to_ms(record.time) for record in given]
-    found = await _around(visit, times)
+    guessed = _beside(times, lines_known.get(visit.profile, frozenset()))
+    guessed = guessed if len(guessed) <= _UNIONS else []
+    around, own, *beside = await visit.several(_around(visit, times), Ask("profiles", {}, ("devices",)), *guessed)
+    devices = frozenset(each["device"] for row in own for each in row.get("devices", ()))
+    found = _by_id(around)
     if missed := ids - found.keys():
         kept = await _as_kept(visit, missed)
         ids, times = ids | kept.keys(), [*times, *kept.values()]
-        found = await _around(visit, times)
+        found = _by_id((await visit.several(_around(visit, times)))[0])
     linked = [row for row in found.values() if row["id"] in ids and row["kind"] in LINKED_KINDS]
-    found.update(await _beside(visit, times))
+    wanted = _beside(times, devices)
+    if wanted != guessed:
+        parts = [wanted[start : start + _UNIONS] for start in range(0, len(wanted), _UNIONS)]
+        beside = [rows for part in parts for rows in await visit.several(*part)]
+    lines_known[visit.profile] = devices
+    for rows in beside:
+        found.update(_by_id(rows))
     found.update(await _linked(visit, linked))
     in_order = sorted(found.values(), key=lambda row: row["n"])
     return await visit.parsed(row["body"] for row in in_order)
 
 
-async def _around(visit: Visit, times: Iterable[int]) -> dict[str, Doc]:
+def _around(visit: Visit, times: Iterable[int]) -> Ask:
     by_span: dict[tuple[int, int], list[str]] = {}
     for kind, start, end in windows(times):
         by_span.setdefault((start, end), []).append(kind)
@@ -85,7 +98,7 @@ async def _around(visit: Visit, times: Iterable[int]) -> dict[str, Doc]:
         {"profile": visit.profile, "kind": {"$in": kinds}, "time_ms": {"$gte": start, "$lte": end}}
         for (start, end), kinds in by_span.items()
     ]
-    return _by_id(await visit.found("records", {"$or": branches}, _FIELDS))
+    return Ask("records", {"$or": branches}, _FIELDS)
 
 
 async def _as_kept(visit: Visit, missed: Iterable[str]) -> dict[str, int]:
@@ -95,34 +108,21 @@ async def _as_kept(visit: Visit, missed: Iterable[str]) -> dict[str, int]:
     return {row["id"]: row["time_ms"] for row in found}
 
 
-async def _beside(visit: Visit, times: Iterable[int]) -> dict[str, Doc]:
+def _beside(times: Iterable[int], devices: Collection[str]) -> list[Ask]:
     """The previous, next and newest basal of each device, and the newest record of all."""
     wanted = [_first({"kind": {"$in": list(KINDS)}}, -1)]
-    for device in {each["device"] for each in (await visit.own()).get("devices", ())}:
+    for device in sorted(devices):
         basal = {"kind": "basal", "device": device}
         wanted.append(_first(basal, -1))
-        for before, after in days(times):
+        for before, after in lines(times):
             wanted += [
                 _first({**basal, "time_ms": {"$lt": before}}, -1), _first({**basal, "time_ms": {"$gt": after}}, 1)
             ]  # fmt: skip
-    found: dict[str, Doc] = {}
-    for start in range(0, len(wanted), _UNIONS):
-        found.update(await _union(visit, wanted[start : start + _UNIONS]))
-    return found
+    return wanted
 
 
-def _first(query: Doc, order: int) -> list[Doc]:
-    return [{"$match": query}, {"$sort": {"time_ms": order}}, {"$limit": 1}]
-
-
-async def _union(visit: Visit, wanted: Iterable[list[Doc]]) -> dict[str, Doc]:
-    """The first documents of several queries in one round trip."""
-    shown = {"$project": {"_id": 0, **dict.fromkeys(_FIELDS, 1)}}
-    one, *further = [
-        [{"$match": {"profile": visit.profile, **match["$match"]}}, *rest, shown] for match, *rest in wanted
-    ]
-    steps = [*one, *({"$unionWith": {"coll": "records", "pipeline": steps}} for steps in further)]
-    return _by_id(await (await visit.db["records"].aggregate(steps, session=visit.session)).to_list())
+def _first(query: Doc, order: int) -> Ask:
+    return Ask("records", query, _FIELDS, {"time_ms": order}, limit=1)
 
 
 async def _linked(visit: Visit, rows: Iterable[Doc]) -> dict[str, Doc]:

@@ -1,7 +1,11 @@
 """The collections, their keys, and the numbered migrations that add to them while other workers run.
 
 Every key leads with `profile` (of `profiles` it is the `_id`), so that each collection can be sharded on it.
-A migration only adds: collections, indexes, fields that an older program does not look at.
+
+A migration only adds: collections, indexes, fields that an older program does not look at; so programs of two
+versions work side by side. What a program cannot work beside is asked for by number (`oldest` for who writes,
+`oldest_reader` for who only reads): an older one is refused when it opens the database, and at its next beat while
+it runs.
 """
 
 from __future__ import annotations
@@ -12,14 +16,16 @@ from typing import Any
 
 from pymongo import IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from bridge.errors import JournalUnusable
-from bridge.journal.mongo.connection import Doc, single_server
+from bridge.journal.mongo.connection import Doc, deadline, single_server
 
 BY_TIME = "by_time"
 FILES = "captures"
 """The GridFS bucket of large captures; its keys are documents that lead with the profile."""
 
+_IS_THERE = 48
 _SLACK_S = 86_400
 """The server's clock is the backstop of `compact`, not its rival: it lets go a day later."""
 
@@ -79,10 +85,20 @@ async def _first(db: AsyncDatabase[Doc]) -> None:
     await asyncio.gather(*(db[name].create_indexes(keys) for name, keys in INDEXES.items()))
 
 
-MIGRATIONS: Mapping[int, Callable[[AsyncDatabase[Doc]], Awaitable[None]]] = {1: _first}
+async def _second(db: AsyncDatabase[Doc]) -> None:
+    try:
+        await db.create_collection("vault", check_exists=False)
+    except OperationFailure as error:
+        if error.code != _IS_THERE:
+            raise
+
+
+MIGRATIONS: Mapping[int, Callable[[AsyncDatabase[Doc]], Awaitable[None]]] = {1: _first, 2: _second}
 """What brings a database to each version. Each may run several times, in several processes at once."""
-OLDEST = 1
-"""The oldest version of this program that may work beside this one."""
+OLDEST, OLDEST_READER = 1, 1
+"""The oldest version of this program that may work beside this one, and the oldest that may read beside it."""
+SHARED_VAULT = 2
+"""From this version on a program finds the credentials in the database."""
 
 _SCHEMA = {"_id": "schema"}
 
@@ -94,24 +110,41 @@ async def check_cluster(db: AsyncDatabase[Doc]) -> None:
         raise single_server(db.name)
 
 
-async def version(db: AsyncDatabase[Doc]) -> int:
-    """The schema version of a database, 0 for an empty one. Raises JournalUnusable when it is too new."""
-    found = await db["meta"].find_one(_SCHEMA) or {"version": 0, "oldest": 0}
-    if found["oldest"] > max(MIGRATIONS):
-        sentence = f"The MongoDB journal {db.name} was written by a newer version of this program."
-        raise JournalUnusable(sentence, next_step="Install that version again.")
-    return int(found["version"])
+def program() -> int:
+    """The version of this program's layout."""
+    return max(MIGRATIONS)
+
+
+async def version(db: AsyncDatabase[Doc], own: int, *, writing: bool = True) -> int:
+    """The schema version of a database, 0 for an empty one. Raises JournalUnusable (`program_too_old`) when a program
+    whose layout is `own` may not use it."""
+    found: dict[str, int] = await db["meta"].find_one(_SCHEMA) or {"version": 0, "oldest": 0}
+    oldest = found["oldest"] if writing else found.get("oldest_reader", found["oldest"])
+    if oldest > own:
+        raise JournalUnusable(
+            f"The MongoDB journal {db.name} is for a newer version of this program.",
+            next_step="Install that version here too.",
+            state="program_too_old",
+        )
+    return int(found.get("version", 0))  # credentials may have moved in before any journal
+
+
+async def ask_for(db: AsyncDatabase[Doc], oldest: int) -> None:
+    """From now on no program older than that may write, also in a database that is still empty."""
+    asked = {"$max": {"oldest": oldest}, "$setOnInsert": {"version": 0}}
+    with deadline(db.name):
+        await db["meta"].update_one(_SCHEMA, asked, upsert=True)
 
 
 async def migrate(db: AsyncDatabase[Doc]) -> None:
     """Run what is missing; each step is booked once it is done, so that a crash repeats it."""
-    known = await version(db)
+    known = await version(db, program())
     for number, step in sorted(MIGRATIONS.items()):
         if number > known:
             await step(db)
             await db["meta"].find_one_and_update(
                 _SCHEMA,
-                {"$max": {"version": number, "oldest": OLDEST}},
+                {"$max": {"version": number, "oldest": OLDEST, "oldest_reader": OLDEST_READER}},
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
@@ -119,6 +152,6 @@ async def migrate(db: AsyncDatabase[Doc]) -> None:
 
 async def check_current(db: AsyncDatabase[Doc]) -> None:
     """Raise JournalUnusable unless the database is of this version: a reader changes nothing."""
-    if await version(db) < max(MIGRATIONS):
+    if await version(db, program(), writing=False) < program():
         sentence = f"The MongoDB journal {db.name} is empty or of an older version of this program."
         raise JournalUnusable(sentence, next_step="Start the service once: it brings the journal up to date.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import InsertOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -18,6 +18,23 @@ from bridge.journal.mongo.connection import Doc
 from bridge.model import Record, from_json
 
 Operation = InsertOne[Doc] | UpdateOne | UpdateMany
+
+_BATCH = 2000
+"""Documents of one answer; what is more comes in further ones."""
+
+
+class Ask(NamedTuple):
+    """One question of several: documents of a collection that fit, with these fields."""
+
+    name: str
+    query: Mapping[str, Any]
+    fields: Sequence[str]
+    sort: Mapping[str, int] | None = None
+    skip: int = 0
+    limit: int = 0
+
+
+Answers = list[list[Doc]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,8 @@ class Visit:
     profile: str
     now_ms: int = 0
     standing: Mapping[str, Any] = field(default_factory=dict)
+    ahead: tuple[tuple[Ask | None, ...], Answers] | None = None
+    """Questions whose answers were read before the transaction, and hold: nobody wrote in between."""
 
     async def own(self) -> Mapping[str, Any]:
         """The profile's own document, looked up in a read."""
@@ -52,11 +71,51 @@ class Visit:
     ) -> list[Doc]:
         """Documents of a collection, with these fields alone when some are named."""
         cursor = self.db[name].find(
-            {"profile": self.profile, **query},
+            self._owned(name, query),
             {"_id": 0, **dict.fromkeys(fields, 1)},
-            session=self.session, sort=list(sort) or None, limit=limit, skip=skip, hint=hint,
+            session=self.session, sort=list(sort) or None, limit=limit, skip=skip, hint=hint, batch_size=_BATCH,
         )  # fmt: skip
         return await cursor.to_list()
+
+    async def several(self, *asks: Ask | None) -> Answers:
+        """The answers to several questions, in their order; None is answered with nothing.
+
+        Answers that were read ahead and still hold are given as they are. In a snapshot it is one round trip; a
+        transaction, which knows no unions, asks one after the other.
+        """
+        if self.ahead is not None and self.ahead[0] == asks:
+            return self.ahead[1]
+        if self.session.in_transaction:
+            return [[] if ask is None else await self._answer(ask) for ask in asks]
+        found: list[list[Doc]] = [[] for _ in asks]
+        steps = [(ask.name, self._steps(number, ask)) for number, ask in enumerate(asks) if ask is not None]
+        if not steps:
+            return found
+        (name, first), *others = steps
+        unions = [{"$unionWith": {"coll": other, "pipeline": each}} for other, each in others]
+        rows = await self.db[name].aggregate([*first, *unions], session=self.session, batchSize=_BATCH)
+        for row in await rows.to_list():
+            found[row.pop("_ask")].append(row)
+        return found
+
+    async def _answer(self, ask: Ask) -> list[Doc]:
+        sort = list(ask.sort.items()) if ask.sort else ()
+        return await self.found(ask.name, ask.query, ask.fields, sort=sort, skip=ask.skip, limit=ask.limit)
+
+    def _steps(self, number: int, ask: Ask) -> list[Doc]:
+        """A question as a pipeline whose rows tell which one they answer."""
+        limits: list[Doc] = [{"$sort": dict(ask.sort)}] if ask.sort else []
+        limits += [{"$skip": ask.skip}] if ask.skip else []
+        limits += [{"$limit": ask.limit}] if ask.limit else []
+        shown = {"_id": 0, **dict.fromkeys(ask.fields, 1), "_ask": {"$literal": number}}
+        return [{"$match": self._owned(ask.name, ask.query)}, *limits, {"$project": shown}]
+
+    def _owned(self, name: str, query: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The query on this profile. Where there are only branches they name it themselves: beside them it would
+        tempt the server to look through all of a profile."""
+        return (
+            query if query.keys() == {"$or"} else {"_id" if name == "profiles" else "profile": self.profile, **query}
+        )
 
     async def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store new documents."""
@@ -82,6 +141,10 @@ class Visit:
     def one(self, key: Mapping[str, Any], change: Mapping[str, Any], *, upsert: bool = False) -> UpdateOne:
         """A change for `run`."""
         return UpdateOne({"profile": self.profile, **key}, change, upsert=upsert)
+
+    def all(self, query: Mapping[str, Any], change: Mapping[str, Any]) -> UpdateMany:
+        """A change of all that fit, for `run`."""
+        return UpdateMany({"profile": self.profile, **query}, change)
 
     async def run(self, name: str, operations: Sequence[Operation]) -> None:
         """Several changes of one collection in one round trip."""
@@ -132,6 +195,7 @@ class Visit:
         """Records from their bodies, with links through aliases."""
         records = [from_json(body) for body in bodies]
         named = {name for record in records if record.kind in LINKED_KINDS for name in targets(record)}
+        named -= {record.id for record in records}  # what is a record is no further name of one
         renamed = await self.owners(named)
         return [relinked(record, renamed) for record in records] if renamed else records
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 
 from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from bridge.journal.mongo.connection import Doc
+
+_TURN_S = 1.0
+"""So long one question listens at most: in a large fleet there is never a pause between two changes."""
 
 
 class Watch:
@@ -48,10 +52,12 @@ class Watch:
                 [{"$match": self._wanted}, {"$project": {"documentKey": 1}}], max_await_time_ms=self._patience_ms
             )
             return set()
-        found = set[str]()
+        found, over = set[str](), time.monotonic() + _TURN_S
         while (told := await self._stream.try_next()) is not None:
             found.add(told["documentKey"]["_id"])
             self.count += 1
+            if time.monotonic() > over:
+                break
         return found
 
     async def close(self) -> None:

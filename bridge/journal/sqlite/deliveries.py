@@ -8,12 +8,23 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.contracts import DeliveryState, Destination, Due, Grace, Interval, Quarantined, Settled, Settlement
+from bridge.contracts import (
+    DeliveryState,
+    Destination,
+    Due,
+    Grace,
+    Interval,
+    Quarantined,
+    Settled,
+    Settlement,
+    Standing,
+)
 from bridge.errors import ContractViolation
 from bridge.journal.sqlite import documents, tallies
 from bridge.journal.sqlite.rows import (
     ensured_profile,
     found_ledger,
+    instant,
     ledger_of,
     listed,
     parsed,
@@ -125,6 +136,19 @@ def due(db: sqlite3.Connection, destination: Destination, now: datetime, limit: 
     tallies.shift(db, n, Counter(state for _, state, *_ in rows), Counter(leased=len(rows)))
     records = parsed(db, ledger.profile, [body for *_, body in rows])
     return [Due(record, attempts) for record, (_, _, attempts, _) in zip(records, rows, strict=True)]
+
+
+def next_due(db: sqlite3.Connection, destination: Destination) -> datetime | None:
+    """When the first open delivery may be leased."""
+    ledger = found_ledger(db, destination)
+    row = (None,) if ledger is None else db.execute(_FIRST_READY, (ledger.destination, _NEVER_MS)).fetchone()
+    return instant(row[0])
+
+
+_FIRST_READY = """
+SELECT min(max(ready_ms, leased_ms)) FROM deliveries
+WHERE destination = ? AND ready_ms IS NOT NULL AND ready_ms < ?
+"""
 
 
 def settle(db: sqlite3.Connection, destination: Destination, settlement: Settlement, now_ms: int) -> None:
@@ -292,6 +316,17 @@ def states(db: sqlite3.Connection, destination: Destination, ids: Collection[str
     )
     found = dict(rows.fetchall())
     return {name: DeliveryState(found[n]) for name, n in numbers.items() if n in found}
+
+
+def standing(
+    db: sqlite3.Connection, destination: Destination, ids: Collection[str], slots: Collection[str]
+) -> Standing:
+    """Documents and states of these records, and which of the slots are taken."""
+    return Standing(
+        documents.of_records(db, destination, ids),
+        states(db, destination, ids),
+        documents.slots(db, destination, slots),
+    )
 
 
 def quarantine(db: sqlite3.Connection, profile: str | None) -> list[Quarantined]:

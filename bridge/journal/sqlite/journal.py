@@ -27,6 +27,7 @@ from bridge.contracts import (
     ReaderStatus,
     Sealer,
     Settlement,
+    Standing,
     StoredItem,
     UploadRecord,
     UploadState,
@@ -222,6 +223,14 @@ class SqliteJournal:
     async def due(self, destination: Destination, now: datetime, limit: int, lease_s: float) -> Sequence[Due]:
         """Lease what is ready: records of the last 15 min newest first, then oldest first."""
         return await self._write(deliveries.due, destination, now, limit, lease_s)
+
+    async def next_due(self, destination: Destination) -> datetime | None:
+        """From when on `due` may give something; None when nothing is open."""
+        return await self._read(deliveries.next_due, destination)
+
+    async def standing(self, destination: Destination, record_ids: Iterable[str], slots: Iterable[str]) -> Standing:
+        """Documents, states and taken slots of one moment."""
+        return await self._read(deliveries.standing, destination, set(record_ids), list(slots))
 
     async def ledger(self, destination: Destination, record_ids: Iterable[str]) -> Sequence[LedgerDocument]:
         """Ledger documents of these records."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bridge.journal.links import LINKED_KINDS
 from bridge.journal.sqlite.rows import bodies_of, listed, parsed, profile_n, resolved
-from bridge.journal.surroundings import KINDS, days, windows
+from bridge.journal.surroundings import KINDS, lines, windows
 from bridge.model import Record, to_ms
 
 PAGE = 500
@@ -98,7 +98,7 @@ def context(db: sqlite3.Connection, profile: str, given: Collection[Record]) -> 
         ids, times = _as_kept(db, n, ids, missed, times)
         around = db.execute(_AROUND, (listed(windows(times)), n)).fetchall()
     bodies: dict[int, str] = {number: body for _, _, number, body in around}
-    further = {number for (number,) in db.execute(_BESIDE, (n, listed(days(times)))) if number is not None}
+    further = {number for (number,) in db.execute(_BESIDE, (n, listed(lines(times)))) if number is not None}
     linked = {number for name, kind, number, _ in around if kind in LINKED_KINDS and name in ids}
     further |= _linked(db, linked) | _newest(db, n)
     bodies.update(bodies_of(db, further - bodies.keys()))
