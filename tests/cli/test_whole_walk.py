@@ -19,6 +19,9 @@ import pytest
 from bridge.simulators.__main__ import NIGHTSCOUT_SECRET
 from tests.cli.test_commands import run
 
+pytestmark = pytest.mark.timeout(400)
+"""Some forty programs are started, one after the other."""
+
 
 @contextmanager
 def simulator(name: str) -> Iterator[str]:
