@@ -11,12 +11,12 @@ from bridge.contracts import StoredItem
 from bridge.errors import BridgeError
 from bridge.model import from_ms, second_id
 from bridge.model.time import parse_instant
+from bridge.model.units import MGDL_PER_MMOL
 
 Stored = Mapping[str, Any]
 
 _WRITERS = ("openaps://glucobridge", "glucobridge")
 APP = "glucobridge"
-_MGDL_PER_MMOL = 18.01559
 _BOLUSES = frozenset(("SMB", "Bolus", "Meal Bolus", "Correction Bolus", "Combo Bolus"))
 _OF_V3 = "srvModified"
 """What API v3 stamps. We write readings and treatments by v1, which stamps nothing and takes the stamp off."""
@@ -103,7 +103,7 @@ def _finger_stick(document: Stored) -> tuple[str, float | None]:
     kind = "calibration" if re.match("calibration", str(document.get("notes", ""))) else "meter_glucose"
     value = _number(document, "glucose")
     if value is not None and document.get("units") == "mmol":
-        value = float(round(value * _MGDL_PER_MMOL))
+        value = float(round(value * MGDL_PER_MMOL))
     return kind, value
 
 

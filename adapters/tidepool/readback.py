@@ -9,10 +9,10 @@ from typing import Any
 from adapters.tidepool.mapping import PATH
 from bridge.contracts import Interval, StoredItem
 from bridge.model import iso_ms
+from bridge.model.units import MGDL_PER_MMOL
 
 PAGE = timedelta(days=30)
 """Well inside the 90 days that the service is meant for, and small enough to hold."""
-_MGDL_PER_MMOL = 18.01559
 _KINDS = {
     "basal": "basal", "bloodKetone": "ketone", "bolus": "bolus", "cbg": "sensor_glucose",
     "controllerStatus": "pump_status", "food": "carbs", "insulin": "injection", "physicalActivity": "exercise",
@@ -67,7 +67,7 @@ def value_of(datum: Mapping[str, Any]) -> float | None:
     """mg/dL (whole), U, g or mmol/L of ketones, where a document shows one."""
     match datum:
         case {"type": "cbg" | "smbg" | "deviceEvent", "value": int() | float() as value}:
-            return float(round(value * _MGDL_PER_MMOL)) if datum.get("units") != "mg/dL" else float(value)
+            return float(round(value * MGDL_PER_MMOL)) if datum.get("units") != "mg/dL" else float(value)
         case {"type": "bloodKetone", "value": int() | float() as value}:
             return float(value)
         case {"type": "bolus"}:

@@ -9,8 +9,8 @@ from adapters.nightscout.mapping.frame import PLAIN_NAME, PROFILE, View, clean
 from adapters.preparation import COARSE, DOSE, Result, daily, lean, number, skipped
 from bridge.contracts import Document
 from bridge.model import PumpSettings, RateStart, iso_ms, to_ms
+from bridge.model.units import MGDL_PER_MMOL
 
-_MGDL_PER_MMOL = 18.01559
 _CARBS_HR = 20
 """The site's own default; without it there are no carbs on board."""
 _DELAY_MIN = 20
@@ -57,7 +57,7 @@ def _shared(record: PumpSettings, mmol: bool) -> dict[str, Any] | None:
     ratios, isf, targets = daily(record.carb_ratios), daily(record.isf), daily(record.targets)
     if not (ratios and isf and targets):
         return None
-    scale = _MGDL_PER_MMOL if mmol else 1.0
+    scale = MGDL_PER_MMOL if mmol else 1.0
     dia = None if record.dia_min is None else number(record.dia_min / 60, DOSE)
     return lean(dia=dia) | {
         "carbs_hr": _CARBS_HR,

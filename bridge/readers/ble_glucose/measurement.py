@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from bridge.errors import Malformed
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.wire.date_time import DATE_TIME_BYTES, date_time
 from bridge.wire.sfloat import Number, Special, finite, sfloat
 
-MGDL_PER_MMOL = Decimal("18.01559")
+_MGDL_PER_MMOL = Decimal(str(MGDL_PER_MMOL))
 HIGHEST_MGDL, LOWEST_MGDL = 600, 10
 """Beyond these a meter shows HI and LO; its own limits are not transmitted."""
 _LEAST_BYTES = 3 + DATE_TIME_BYTES
@@ -54,7 +55,7 @@ class Measurement:
         found = finite(self.concentration)
         if found is None:
             return None
-        return found.scaleb(5) if self.unit == "kg/L" else found.scaleb(3) * MGDL_PER_MMOL
+        return found.scaleb(5) if self.unit == "kg/L" else found.scaleb(3) * _MGDL_PER_MMOL
 
     @property
     def mmol_l(self) -> Decimal | None:

@@ -6,11 +6,11 @@ import re
 from math import floor
 
 from bridge.errors import Malformed
+from bridge.model.units import MGDL_PER_MMOL
 
 MMOL = "mmol/L"
 MGDL = "mg/dL"
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?", re.ASCII)
-_MGDL_PER_MMOL = 18.01559
 _LARGEST_MMOL = 35.0
 """No meter or sensor shows more mmol/L, and none shows fewer mg/dL for a reading in range."""
 
@@ -30,7 +30,7 @@ def plain(value: float) -> str:
 
 def mgdl_of(mmol_l: float) -> int:
     """mg/dL of mmol/L, halves upward."""
-    return floor(mmol_l * _MGDL_PER_MMOL + 0.5)
+    return floor(mmol_l * MGDL_PER_MMOL + 0.5)
 
 
 def looks_like_mmol(value: float) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.errors import Malformed
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.wire.contour import sold_as
 
-MGDL_PER_MMOL = 18.01559
 _STAMP = re.compile(r"20[0-9]{10}(?:[0-9]{2})?", re.ASCII)
 _SERIAL = re.compile(r"[0-9]+[-A-Za-z](.+)", re.ASCII)
 _LIMITS = re.compile(r"([0-9]{2})([0-9]{3})", re.ASCII)

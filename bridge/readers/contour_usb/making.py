@@ -12,8 +12,9 @@ from bridge.errors import InvalidRecord
 from bridge.model.capture import Capture
 from bridge.model.identity import record_id
 from bridge.model.records import Carbs, Device, Injection, Ketone, MeterGlucose, Record
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.readers.contour_usb.clock import Placed, offset_min
-from bridge.readers.contour_usb.header import MGDL_PER_MMOL, Header
+from bridge.readers.contour_usb.header import Header
 from bridge.readers.contour_usb.records import Result
 
 FAMILY = "CONTOUR"

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.model.records import Record
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.readers.medtronic_600.history import Event
-
-MMOL_MGDL = 18.01559
 
 
 @dataclass(slots=True)
@@ -52,4 +51,4 @@ def draft(model: type[Record], event: Event, /, *others: Event | None, nth: int 
 
 def mgdl(value: float, unit: int) -> int | None:
     """A glucose number of an event as whole mg/dL; None for 0, which means that there is none."""
-    return (round(value * MMOL_MGDL) if unit else round(value)) or None
+    return (round(value * MGDL_PER_MMOL) if unit else round(value)) or None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bridge.readers.medtronic_stick.model import GRAMS_PER_EXCHANGE, MMOL_TO_MGDL
+from bridge.model.units import MGDL_PER_MMOL
+from bridge.readers.medtronic_stick.model import GRAMS_PER_EXCHANGE
 
 _MMOL = 2
 _EXCHANGES = 2
@@ -45,7 +46,7 @@ class BgFields(NamedTuple):
     @property
     def mgdl(self) -> int:
         """The value in mg/dL."""
-        return round(self.bg * MMOL_TO_MGDL) if self.mmol else int(self.bg)
+        return round(self.bg * MGDL_PER_MMOL) if self.mmol else int(self.bg)
 
 
 class MeterBg(NamedTuple):

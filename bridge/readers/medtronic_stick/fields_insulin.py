@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bridge.readers.medtronic_stick.model import GRAMS_PER_EXCHANGE, MMOL_TO_MGDL
+from bridge.model.units import MGDL_PER_MMOL
+from bridge.readers.medtronic_stick.model import GRAMS_PER_EXCHANGE
 
 HALF_HOUR_MIN = 30
 _CLEARED = 0x3F
@@ -43,7 +44,7 @@ class WizardFields(NamedTuple):
 
     def mgdl(self, value: float) -> float:
         """A glucose value of this record in mg/dL."""
-        return value * MMOL_TO_MGDL if self.mmol else value
+        return value * MGDL_PER_MMOL if self.mmol else value
 
     @property
     def grams(self) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bridge.errors import Malformed
 
-MMOL_TO_MGDL = 18.01559
 GRAMS_PER_EXCHANGE = 15
 _NUMBER = re.compile(r"[57](\d\d)[A-Z]{0,3}")
 _FAMILIES = frozenset({12, 15, 22, 23, 30, 40, 51, 54})

@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.contracts import Diagnostic
 from bridge.model.records import PumpSettings
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.readers.medtronic_stick import commands
 from bridge.readers.medtronic_stick.commands import (
     PROFILES,
@@ -21,7 +22,7 @@ from bridge.readers.medtronic_stick.commands import (
     Unit,
 )
 from bridge.readers.medtronic_stick.making import Maker
-from bridge.readers.medtronic_stick.model import GRAMS_PER_EXCHANGE, MMOL_TO_MGDL
+from bridge.readers.medtronic_stick.model import GRAMS_PER_EXCHANGE
 from bridge.readers.medtronic_stick.patterns import NAMES
 from bridge.readers.medtronic_stick.time import Moment
 
@@ -119,4 +120,4 @@ def _targets(answer: Answer | None) -> list[dict[str, Any]] | None:
 
 
 def _mgdl(value: float, mmol: bool) -> float:
-    return round(value * MMOL_TO_MGDL, 1) if mmol else value
+    return round(value * MGDL_PER_MMOL, 1) if mmol else value

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.simulators.carelink_cloud.people import Person
 from bridge.simulators.patient import (
     Alarm,
@@ -47,7 +48,6 @@ _ALERTS = {
     802: "LOW SG", 805: "ALERT BEFORE LOW", 816: "ALERT ON HIGH: tone and vibration", 797: "SENSOR CONNECTED",
     794: "SENSOR EXPIRED", 819: "SMARTGUARD EXIT", 869: "REMINDER",
 }  # fmt: skip
-_MGDL_PER_MMOL = 18.01559
 
 
 class Export:
@@ -108,7 +108,7 @@ class Export:
         return f"{value:.{digits}f}".replace(".", self._mark)
 
     def _glucose(self, mgdl: int) -> str:
-        return self._number(mgdl / _MGDL_PER_MMOL, 1) if self._mmol else str(mgdl)
+        return self._number(mgdl / MGDL_PER_MMOL, 1) if self._mmol else str(mgdl)
 
     # --- rows ---
 

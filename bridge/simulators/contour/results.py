@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from bridge.model.units import MGDL_PER_MMOL
 from bridge.simulators.contour.kinds import Kind
 from bridge.simulators.patient import Calibration, FingerStick, Meal, PenDose, VirtualPatient
-
-_MGDL_PER_MMOL = 18.01559
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Stored:
 def glucose(wall: datetime, mgdl: int, *marks: str, mmol: bool = False) -> Stored:
     """A blood test. Below 20 and above 600 mg/dL a meter stores one step beyond the limit and marks it."""
     low, high = (0.6, 33.3) if mmol else (20, 600)
-    shown = round(mgdl / _MGDL_PER_MMOL, 1) if mmol else mgdl
+    shown = round(mgdl / MGDL_PER_MMOL, 1) if mmol else mgdl
     step = 0.1 if mmol else 1
     if shown < low:
         shown, marks = round(low - step, 1), ("<", *marks)
