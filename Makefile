@@ -13,12 +13,16 @@ $(VENV)/.run: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
+$(VENV)/.devices: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[usb,ble,pump-ble]'
+	touch $@
+
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	touch $@ $(VENV)/.run
+	touch $@ $(VENV)/.run $(VENV)/.devices
 
-demo: $(VENV)/.run
+demo: $(VENV)/.run $(if $(findstring --device,$(DEMO_FLAGS)),$(VENV)/.devices)
 	$(BIN)/glucobridge demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev
