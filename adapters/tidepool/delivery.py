@@ -1,8 +1,8 @@
 """One delivery: posts in batches, oldest first, then deletes; a bad datum harms only itself.
 
 A batch is stored whole or not at all. A refusal that points at datums costs those datums; one that does
-not is searched by halves. Server errors are searched too, but only quarantine when the server took
-something else meanwhile: an outage refuses everything and is nobody's fault.
+not is searched by halves. Server errors are searched too, but only quarantine a datum when the server took
+something else after it failed and fails on it once more: an outage, begun or ended midway, is nobody's fault.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Delivery:
     _deleted: dict[int, Outcome] = field(default_factory=dict)
     _todo: deque[_Chunk] = field(default_factory=deque)
     _stubborn: dict[int, str] = field(default_factory=dict)
+    _outlived: set[int] = field(default_factory=set)
+    _judged: bool = False
     _accepted: bool = False
     _confirmed: bool = False
     _moved: int = 0
@@ -110,8 +112,14 @@ class Delivery:
             await self._post(chunk)
         if self._stubborn and not self._accepted:
             raise Transient(f"Tidepool fails on what it is sent: {next(iter(self._stubborn.values()))}.")
-        for index, reason in self._stubborn.items():
-            self._quarantine(index, reason)
+        for index in sorted(self._outlived):
+            await self._judge(index)
+
+    async def _judge(self, index: int) -> None:
+        """The server failed on this datum and took others since: tried a last time. What was not outlived is
+        sent again another day."""
+        self._judged = True
+        await self._post(_Chunk((index,)))
 
     def _sound(self) -> Iterator[int]:
         """Posts that the platform will not refuse by its known rules, oldest first."""
@@ -165,6 +173,7 @@ class Delivery:
     async def _taken(self, chunk: _Chunk, upload_id: str) -> None:
         self.speed.good(len(chunk.indexes))
         self._accepted = True
+        self._outlived |= self._stubborn.keys()
         documents = [self.posts[index] for index in chunk.indexes]
         keys = [key for document in documents for key in (document.key, *document.books)]
         for former in self.data_sets.former:
@@ -207,9 +216,10 @@ class Delivery:
             self._quarantine(chunk.indexes[0], _reason(errors_of(answer)))
 
     async def _failed(self, chunk: _Chunk, answer: Answer) -> None:
-        """Three tries, then halves; a half is tried once, a single datum three times again."""
+        """Three tries, then halves; a half is tried once, a single datum twice, and a last time by `_judge`."""
         failures = chunk.failures + 1
-        if failures < (1 if chunk.searched and len(chunk.indexes) > 1 else _TRIES):
+        tries = _TRIES if not chunk.searched else 1 if len(chunk.indexes) > 1 else _TRIES - 1
+        if not self._judged and failures < tries:
             await self.clock.sleep(2.0 ** (failures - 1))
             self._todo.appendleft(replace(chunk, failures=failures))
         elif len(chunk.indexes) > 1:
@@ -218,6 +228,9 @@ class Delivery:
             self._stumble(chunk.indexes[0], f"HTTP {answer.status}, {code_of(answer)}")
 
     def _stumble(self, index: int, reason: str) -> None:
+        if self._judged:
+            self._quarantine(index, reason)
+            return
         self._stubborn[index] = reason
         if len(self._stubborn) >= _STUBBORN and not self._accepted:
             raise Transient(f"Tidepool fails on everything it is sent: {reason}.")

@@ -274,8 +274,8 @@ class Journal(Protocol):
         """Uploads newest first; of everybody and in every state where none is named."""
         ...
 
-    async def readers(self) -> Sequence[ReaderStatus]:
-        """State of every reader seen."""
+    async def readers(self, profile: str | None = None) -> Sequence[ReaderStatus]:
+        """State of every reader seen, of one person or of everybody."""
         ...
 
     async def destinations(self) -> Sequence[DestinationStatus]:

@@ -73,10 +73,7 @@ class Backfill:
         """Ask for one export, if one is due; how many new records it brought."""
         if self._exports is None:
             return 0
-        now, mine = (
-            self._clock.now(),
-            {s.reader: s for s in await self._journal.readers() if s.profile == self.profile},
-        )
+        now, mine = self._clock.now(), {s.reader: s for s in await self._journal.readers(self.profile)}
         wanted = jobs(mine[CLOUD].gaps if CLOUD in mine else (), now, self._zone)
         if not wanted or _rests(mine.get(BACKFILL), now):
             return 0

@@ -91,6 +91,8 @@ class Deliverer:
         self._offered: Arrival | None = None
         self._look_at: datetime | None = None
         """Before this the journal has nothing to lease but what is offered; None: it must be asked."""
+        self._asked_at = 0.0
+        """When it was asked last, by the clock that never jumps."""
         self._newest_status: bytes | None = None
         """The newest accepted one, as the journal has it; empty: there is none; None: it must be asked."""
 
@@ -109,8 +111,8 @@ class Deliverer:
             self._owes = True
 
     def offer(self, arrival: Arrival) -> None:
-        """What was just appended. Taken as it is where nothing else waits."""
-        if self._offered is not None:
+        """What was just appended. Kept only where nothing else waits: a destination that is away holds no records."""
+        if self._offered is not None or self._look_at is None:
             self.doubt()
         else:
             self._offered = arrival
@@ -123,7 +125,8 @@ class Deliverer:
         """How long there is nothing to do but for what is offered, seconds."""
         if self._look_at is None:
             return 0.0
-        return min(IDLE_S, max(0.0, (self._look_at - self._clock.now()).total_seconds()))
+        left_s = (self._look_at - self._clock.now()).total_seconds()
+        return max(0.0, min(left_s, self._asked_at + IDLE_S - self._clock.monotonic()))
 
     async def round(self) -> Round:
         """One round; outages and refusals become a waiting time and a named health, never an exception."""
@@ -170,16 +173,16 @@ class Deliverer:
     async def _take(self) -> Portion:
         """What is offered where nothing else waits; else lease the next records and read what surrounds them."""
         offered, self._offered = self._offered, None
-        now = self._clock.now()
-        if self._look_at is not None and now < self._look_at:
+        if self.idle_s() > 0:
             return NOTHING if offered is None else await offered.portion()
         self._look_at = self._newest_status = None
+        now, self._asked_at = self._clock.now(), self._clock.monotonic()
         due = await self._journal.due(self.destination, now, self._adapter.batch, LEASE_S)
         if due:
             context = await self._journal.context(self.destination.profile, [each.record for each in due])
             return Portion(due, context)
         first = await self._journal.next_due(self.destination)
-        self._look_at = min(first or _FAR, now + timedelta(seconds=IDLE_S))
+        self._look_at = first or _FAR
         return NOTHING
 
     async def _give_back(self) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import structlog
 
-from bridge.contracts import Adapter, Clock, DeliveryState, Destination, Journal, Reader
+from bridge.contracts import Adapter, Clock, DeliveryState, Destination, Journal, Reader, ReaderStatus
 from bridge.engine.adoption import adopt_stored
 from bridge.engine.arrival import Arrival
 from bridge.engine.backfill import Backfill
@@ -215,9 +215,15 @@ class Engine:
             await self._wait({upload.wake}, wait_s)
 
     async def _backfill(self, backfill: Backfill) -> None:
+        await self._clock.sleep(self._random.uniform(0, BACKFILL_S))  # not everybody's at one time
         while not self._ending:
             await self._clock.sleep(BACKFILL_S)
-            if await backfill.step():
+            try:
+                came = await backfill.step()
+            except Transient as error:
+                _log.warning("backfill_waits", profile=backfill.profile, reason=str(error))
+                continue
+            if came:
                 self._look_again(backfill.profile)
 
     def _look_again(self, profile: str) -> None:
@@ -330,12 +336,14 @@ class Engine:
     async def told(self, profiles: Collection[str] | None = None) -> None:
         """Another process wrote, to these profiles only unless None: wake what waits there."""
         self.call(profiles)
-        await self._hasten()
+        if profiles is None:
+            self._hasten(await self.journal.readers())
+        for profile in {source.poller.profile for source in self.sources}.intersection(profiles or ()):
+            self._hasten(await self.journal.readers(profile))
 
-    async def _hasten(self) -> None:
+    def _hasten(self, statuses: Iterable[ReaderStatus]) -> None:
         """Wake the sources whose next read somebody moved forward."""
-        now = self._clock.now()
-        due = {(each.profile, each.reader): each.next_due for each in await self.journal.readers()}
+        now, due = self._clock.now(), {(each.profile, each.reader): each.next_due for each in statuses}
         for source in self.sources:
             asked, planned = due.get((source.poller.profile, source.poller.reader.name)), source.poller.due
             if asked is not None and planned is not None and asked <= now < planned:

@@ -132,7 +132,7 @@ class Importer:
 
     async def _close_gaps(self, span: Interval) -> None:
         """What the export covers, the cloud no longer misses."""
-        known = [s for s in await self._journal.readers() if (s.profile, s.reader) == (self._profile, CLOUD)]
+        known = [s for s in await self._journal.readers(self._profile) if s.reader == CLOUD]
         for status in known:
             for gap in _parts_of(status.gaps, span):
                 due = status.next_due or self._clock.now()

@@ -731,6 +731,18 @@ async def test_an_outage_changes_health_and_nothing_else(journal: Journal) -> No
     assert (await journal.memory("p1", CLOUD)).state == {"offset": 60}
 
 
+async def test_readers_of_one_person(journal: Journal) -> None:
+    other = carbs().model_copy(update={"profile": "p2"})
+    for profile, record in (("p1", carbs()), ("p2", other)):
+        read = batch(record, reader=CLOUD, covered=(0, 5))
+        await journal.append(replace(read, profile=profile))
+        await journal.append(Batch(profile, CLOUD, at(30), Health(), covered=Interval(at(9), at(10))))
+    (one,) = await journal.readers("p2")
+    assert (one.profile, one.reader, [*one.gaps]) == ("p2", CLOUD, [Interval(at(5), at(9))])
+    assert [each.profile for each in await journal.readers()] == ["p1", "p2"]
+    assert await journal.readers("nobody") == []
+
+
 async def test_coverage_has_holes_until_they_are_read(journal: Journal) -> None:
     for covered in ((0, 10), (20, 30), (10, 12), (50, 60)):
         await journal.append(batch(reader=CLOUD, covered=covered))

@@ -13,6 +13,7 @@ import pytest
 from bridge.contracts import Batch, Decoded, DeliveryState, Destination, Grace, Outcome, Settled, Settlement, Verdict
 from bridge.engine.arrival import MOST, Arrival
 from bridge.engine.deliverer import IDLE_S, Deliverer
+from bridge.errors import Transient
 from bridge.journal import open_journal
 from bridge.journal.sqlite.journal import SqliteJournal
 from bridge.model import Record
@@ -102,6 +103,33 @@ async def test_what_waits_in_the_ledger_goes_out_before_and_with_an_arrival(
     deliverer.offer(arrival)
     assert (await deliverer.round()).leased == 2
     assert sorted(adapter.sent) == ["a", "b"]
+
+
+async def test_a_clock_set_back_does_not_keep_the_ledger_from_being_asked(
+    journal: Asked, clock: FakeClock, deliverer_of: Callable[..., Deliverer]
+) -> None:
+    deliverer = deliverer_of(Adapter())
+    await deliverer.round()
+    await journal.journal.append(batch(clock, _carbs("a")))
+    clock.jump(-86400)
+    assert (await deliverer.round()).leased == 0
+    await clock.sleep(IDLE_S)
+    assert (await deliverer.round()).leased == 1
+
+
+async def test_a_destination_that_is_away_holds_no_records(
+    journal: Asked, clock: FakeClock, deliverer_of: Callable[..., Deliverer]
+) -> None:
+    adapter = Adapter()
+    deliverer = deliverer_of(adapter)
+    adapter.fails = [Transient("away")]
+    await journal.journal.append(batch(clock, _carbs("a")))
+    assert (await deliverer.round()).wait_s is not None
+    arrival = await arrive(journal, batch(clock, _carbs("b", 30)))
+    assert arrival is not None
+    deliverer.offer(arrival)
+    assert deliverer._offered is None
+    assert (await deliverer.round()).leased == 2
 
 
 async def test_of_two_arrivals_none_is_forgotten(

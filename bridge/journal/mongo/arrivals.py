@@ -94,10 +94,11 @@ async def hasten(visit: Visit, reader: str, now: datetime) -> None:
     await visit.update("readers", {"name": reader}, {"$set": {"next_due_ms": to_ms(now)}})
 
 
-async def readers(db: AsyncDatabase[Doc], session: AsyncClientSession) -> list[ReaderStatus]:
+async def readers(db: AsyncDatabase[Doc], session: AsyncClientSession, profile: str | None) -> list[ReaderStatus]:
     """Every reader seen, by profile and name, with the holes between what it covered."""
-    gaps = await _gaps(db, session)
-    rows = db["readers"].find({}, session=session, sort=[("profile", 1), ("name", 1)])
+    whose = {} if profile is None else {"profile": profile}
+    gaps = await _gaps(db, session, whose)
+    rows = db["readers"].find(whose, session=session, sort=[("profile", 1), ("name", 1)])
     return [_status(row, gaps[row["profile"], row["name"]]) async for row in rows]
 
 
@@ -128,9 +129,13 @@ async def missing(visit: Visit, reader: str, window: Interval) -> list[Interval]
     return _intervals(spans.holes([(row["start_ms"], row["end_ms"]) for row in rows], asked))
 
 
-async def _gaps(db: AsyncDatabase[Doc], session: AsyncClientSession) -> defaultdict[tuple[str, str], list[Interval]]:
+async def _gaps(
+    db: AsyncDatabase[Doc], session: AsyncClientSession, whose: Mapping[str, str]
+) -> defaultdict[tuple[str, str], list[Interval]]:
     covered = defaultdict[tuple[str, str], list[spans.Span]](list)
-    async for row in db["coverage"].find({}, session=session, sort=[("profile", 1), ("reader", 1), ("start_ms", 1)]):
+    async for row in db["coverage"].find(
+        whose, session=session, sort=[("profile", 1), ("reader", 1), ("start_ms", 1)]
+    ):
         covered[row["profile"], row["reader"]].append((row["start_ms"], row["end_ms"]))
     gaps = defaultdict[tuple[str, str], list[Interval]](list)
     for key, stretches in covered.items():

@@ -295,9 +295,9 @@ class MongoJournal:
         """Uploads newest first."""
         return await self._read_all(uploads.uploads, profile, set(states), limit)
 
-    async def readers(self) -> Sequence[ReaderStatus]:
-        """State of every reader seen."""
-        return await self._read_all(arrivals.readers)
+    async def readers(self, profile: str | None = None) -> Sequence[ReaderStatus]:
+        """State of every reader seen, of one person or of everybody."""
+        return await self._read_all(arrivals.readers, profile)
 
     # --- records ---
 

@@ -68,18 +68,19 @@ def hasten(db: sqlite3.Connection, profile: str, reader: str, now: datetime) -> 
     db.execute("UPDATE readers SET next_due_ms = ? WHERE profile = ? AND name = ?", (due_ms, n, reader))
 
 
-def readers(db: sqlite3.Connection) -> list[ReaderStatus]:
+def readers(db: sqlite3.Connection, profile: str | None) -> list[ReaderStatus]:
     """Every reader seen, by profile and name, with the holes between what it covered."""
-    gaps = _gaps(db)
+    gaps = _gaps(db, profile_n(db, profile) if profile is not None else None)
     rows = db.execute(
         "SELECT r.profile, p.name, r.name, r.health, r.health_text, r.last_read_ms, r.last_record_ms, r.next_due_ms"
-        " FROM readers r JOIN profiles p ON p.n = r.profile ORDER BY p.name, r.name"
+        " FROM readers r JOIN profiles p ON p.n = r.profile WHERE ?1 IS NULL OR p.name = ?1 ORDER BY p.name, r.name",
+        (profile,),
     )
     return [
         ReaderStatus(
-            profile, name, Health(State(state), text), instant(read), instant(record), instant(due), gaps[n, name]
+            owner, name, Health(State(state), text), instant(read), instant(record), instant(due), gaps[n, name]
         )
-        for n, profile, name, state, text, read, record, due in rows
+        for n, owner, name, state, text, read, record, due in rows
     ]
 
 
@@ -111,9 +112,12 @@ def missing(db: sqlite3.Connection, profile: str, reader: str, window: Interval)
     return _intervals(spans.holes(covered, asked))
 
 
-def _gaps(db: sqlite3.Connection) -> defaultdict[tuple[int, str], list[Interval]]:
+def _gaps(db: sqlite3.Connection, whose: int | None) -> defaultdict[tuple[int, str], list[Interval]]:
     covered = defaultdict[tuple[int, str], list[spans.Span]](list)
-    for profile, reader, start, end in db.execute("SELECT * FROM coverage ORDER BY profile, reader, start_ms"):
+    rows = db.execute(
+        "SELECT * FROM coverage WHERE ?1 IS NULL OR profile = ?1 ORDER BY profile, reader, start_ms", (whose,)
+    )
+    for profile, reader, start, end in rows:
         covered[profile, reader].append((start, end))
     gaps = defaultdict[tuple[int, str], list[Interval]](list)
     for key, stretches in covered.items():

@@ -182,9 +182,9 @@ class SqliteJournal:
         """Uploads newest first."""
         return await self._read(uploads.uploads, profile, set(states), limit)
 
-    async def readers(self) -> Sequence[ReaderStatus]:
-        """State of every reader seen."""
-        return await self._read(arrivals.readers)
+    async def readers(self, profile: str | None = None) -> Sequence[ReaderStatus]:
+        """State of every reader seen, of one person or of everybody."""
+        return await self._read(arrivals.readers, profile)
 
     # --- records ---
 

@@ -196,6 +196,33 @@ async def test_an_outage_of_500s_quarantines_nothing(
     assert set(verdicts(await adapter.deliver(documents(1000), []))) == {"accepted"}
 
 
+async def test_an_outage_that_begins_midway_quarantines_nothing(
+    adapter: TidepoolAdapter, sim: TidepoolSim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last request falls into it, whole or one datum large."""
+    monkeypatch.setattr("adapters.tidepool.delivery.MOST", 1)
+    posted = 0
+
+    def fails(datum: Any) -> str | None:
+        nonlocal posted
+        posted += 1
+        return "down" if posted > 2 else None
+
+    sim.knobs.poison, sim.knobs.poison_status = fails, 500
+    outcomes = await adapter.deliver(documents(3), [])
+    assert verdicts(outcomes) == ["accepted", "accepted", "retry"]
+    sim.knobs.poison = None
+    assert set(verdicts(await adapter.deliver(documents(3), []))) == {"accepted"}
+
+
+async def test_an_outage_that_ends_midway_quarantines_nothing(
+    adapter: TidepoolAdapter, sim: TidepoolSim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.tidepool.delivery.MOST", 1)
+    sim.fail(500, times=3, path="/v1/data_sets", method="POST")
+    assert set(verdicts(await adapter.deliver(documents(3), []))) == {"accepted"}
+
+
 async def test_server_errors_on_a_lone_datum_prove_nothing(adapter: TidepoolAdapter, sim: TidepoolSim) -> None:
     sim.knobs.poison, sim.knobs.poison_status = _curse(0), 500
     with pytest.raises(Transient, match="HTTP 500"):
