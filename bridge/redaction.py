@@ -19,20 +19,24 @@ MASK = "***"
 _SHORTEST_HIDDEN = 8
 """Masking shorter texts everywhere would eat ordinary words."""
 _MOST_HIDDEN = 512
-"""Older secrets are forgotten: a refresh token that was replaced hundreds of times ago is dead."""
+"""So many of the newest are found even inside other text."""
+_MOST_WORDS = 200_000
+"""So many are found where they stand as a word. Older ones are forgotten: they were replaced long ago."""
 _DEEPEST = 12
 
 _hidden: dict[str, None] = {}
+_words: dict[str, None] = {}
 
 
 def hide(secret: str) -> None:
     """Mask this text from now on wherever it turns up, also percent-encoded. Kept in memory only."""
     for form in {secret, quote(secret, safe="")}:
         if len(form) >= _SHORTEST_HIDDEN:
-            _hidden.pop(form, None)
-            _hidden[form] = None
-    while len(_hidden) > _MOST_HIDDEN:
-        del _hidden[next(iter(_hidden))]
+            for kept, most in ((_hidden, _MOST_HIDDEN), (_words, _MOST_WORDS)):
+                kept.pop(form, None)
+                kept[form] = None
+                while len(kept) > most:
+                    del kept[next(iter(kept))]
 
 
 _NAMES = (
@@ -66,11 +70,22 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+_COARSE = re.compile(rf"""[^\s"'<>(){{}}\[\],;]{{{_SHORTEST_HIDDEN},}}""")
+_FINE = re.compile(rf"""[^\s"'<>(){{}}\[\],;:/=&?|]{{{_SHORTEST_HIDDEN},}}""")
+"""Words with and without the signs that stand inside addresses, and inside some tokens."""
+
+
+def _known_word(word: re.Match[str]) -> str:
+    return MASK if word[0] in _words else word[0]
+
+
 def redact_text(text: str) -> str:
     """The text with secrets and e-mail addresses masked; doing it twice changes nothing more."""
     for secret in tuple(_hidden):
         if secret in text:
             text = text.replace(secret, MASK)
+    if len(_words) > len(_hidden):
+        text = _FINE.sub(_known_word, _COARSE.sub(_known_word, text))
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text

@@ -94,7 +94,8 @@ def test_hidden_secrets_are_masked_in_any_form() -> None:
     assert redact_text(f"x={quote('plain/secret value', safe='')}") == "x=***"
 
 
-def test_hiding_is_bounded_and_spares_short_texts() -> None:
+def test_hiding_is_bounded_and_spares_short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.redaction._MOST_WORDS", 1000)
     hide("ok")
     for number in range(3000):
         hide(f"rotated-number-{number:05}")
@@ -192,3 +193,23 @@ def test_importing_costs_nothing_else() -> None:
     code = "import sys, bridge.redaction; print(any(m in sys.modules for m in ('structlog', 'aiohttp', 'pydantic')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("secret", ["plainsecret0001", "v1.Mabc/def+ghi=", "a|b|c-0123456789"])
+@pytest.mark.parametrize("said", ["{}", "'{}'", "token {} refused", "[{}, 1]"])
+def test_the_secrets_of_thousands_of_people_are_masked_where_they_stand_alone(said: str, secret: str) -> None:
+    hide(secret)
+    for number in range(3000):
+        hide(f"another-secret-{number:08}")
+    assert secret not in redact_text(said.format(secret))
+    for address in ("https://host/a/{}?x=1", "a={}&b=2"):
+        assert quote(secret, safe="") not in redact_text(address.format(quote(secret, safe="")))
+
+
+def test_thousands_of_secrets_do_not_make_a_line_slow() -> None:
+    for number in range(20_000):
+        hide(f"one-more-secret-{number:08}")
+    began = time.process_time()
+    for _ in range(100):
+        redact_text("2026-03-10 read profile=p1 reader=carelink-cloud state=ok new=1 revised=0 " * 3)
+    assert time.process_time() - began < 1
