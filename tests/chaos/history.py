@@ -56,13 +56,21 @@ class History:
         self.doubled += [f"{where}: {key} is there {have[key]} times, wanted {want[key]}" for key in have - want]
 
 
-async def examined(house: House, engine: Engine, start: datetime, end: datetime) -> History:
-    """Everybody's history; facts of the source from `start` to `end`."""
+def shown(house: House) -> list[set[int]]:
+    """Of everybody, the seconds that the source shows something of: a sensor may be silent for longer than `LATE`."""
+    pictures = [house.world.carelink.picture(person.username) for person in house.world.people]
+    return [{round(e.time.timestamp()) for e in picture.events} if picture else set() for picture in pictures]
+
+
+async def examined(
+    house: House, engine: Engine, start: datetime, end: datetime, offered: Sequence[set[int]]
+) -> History:
+    """Everybody's history; facts from `start` to `end` that the source had `shown` before it was read last."""
     history = History()
     for number in range(len(house.world.people)):
         found = await records(engine.journal, f"p{number + 1}")
         history.records += len(found)
-        _offered(history, house, number, found, Interval(start, end))
+        _offered(history, house, number, found, Interval(start, end), offered[number])
         _stored(history, house, number, engine, found)
     held = await engine.journal.quarantine()
     history.quarantined += [f"{each.destination.profile} {each.destination.name}: {each.reason}" for each in held]
@@ -73,13 +81,19 @@ async def examined(house: House, engine: Engine, start: datetime, end: datetime)
     return history
 
 
-def _offered(history: History, house: House, number: int, found: Sequence[Record], window: Interval) -> None:
+def _offered(
+    history: History, house: House, number: int, found: Sequence[Record], window: Interval, offered: set[int]
+) -> None:
     patient = house.world.people[number].patient
     running = {
         round(each.time.timestamp()) for each in found if any(a["code"] == PROVISIONAL for a in each.annotations)
     }
     for kind in KINDS:
-        facts = patient.facts(window.start, window.end, [kind])
+        facts = [
+            fact
+            for fact in patient.facts(window.start, window.end, [kind])
+            if round(fact.time.timestamp()) in offered
+        ]
         want = Counter((round(fact.time.timestamp()), round(fact.value, 2)) for fact in facts)
         have = Counter(_coarse(record) for record in found if record.kind == kind)
         history.facts += len(facts)

@@ -12,8 +12,11 @@ import tomlkit
 from bridge.engine.clock import SystemClock
 from bridge.simulators.carelink_cloud import Person
 from bridge.simulators.patient import VirtualPatient
+from tests.chaos.servers import Cluster
 from tests.support.house import House, built
-from tests.support.mongod import _DIES_WITH_PARENT, ReplicaSet
+from tests.support.mongod import _DIES_WITH_PARENT
+
+_END_S = 40.0
 
 
 async def command(folder: Path, worker: str, *arguments: str) -> asyncio.subprocess.Process:
@@ -34,7 +37,7 @@ def write_settings(house: House, uri: str, database: str) -> None:
 
 async def mirrored(house: House) -> None:
     """Once both people's day is at their sites and in Tidepool."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while True:
             if all(_there(house, number) for number in (0, 1)):
                 return
@@ -46,22 +49,35 @@ def _there(house: House, number: int) -> bool:
     return min(counts.get("entries", 0), counts.get("cbg", 0)) >= 200
 
 
-async def test_two_processes_share_the_people_and_end_when_asked(tmp_path: Path, mongo: ReplicaSet) -> None:
-    database, people = mongo.emptied("fleet_command"), [
-        Person(f"patient{number}", VirtualPatient(number)) for number in (1, 2)
-    ]  # fmt: skip
+async def test_two_processes_share_the_people_and_end_when_asked(tmp_path: Path, small_cluster: Cluster) -> None:
+    people = [Person(f"patient{number}", VirtualPatient(number)) for number in (1, 2)]
     async with built(tmp_path, SystemClock(), people) as house:
-        write_settings(house, mongo.uri, database)
+        write_settings(house, small_cluster.servers.uri, "command")
+        moving = await command(tmp_path, "mover", "credentials", "move")
+        said = await ended(moving)
+        assert moving.returncode == 0, said
         workers = [await command(tmp_path, name, "run") for name in ("one", "two")]
         try:
             await mirrored(house)
             alone = await command(tmp_path, "three", "mirror", "--once")
-            _, said = await alone.communicate()
+            said = await ended(alone)
             assert alone.returncode == 2
             assert b"A fleet serves" in said
         finally:
             for worker in workers:
-                worker.terminate()
-            ended = [await worker.communicate() for worker in workers]
-        assert [worker.returncode for worker in workers] == [0, 0], ended
-        assert not any(b"Traceback" in said for _, said in ended)
+                if worker.returncode is None:
+                    worker.terminate()
+            logs = [await ended(worker) for worker in workers]
+        assert [worker.returncode for worker in workers] == [0, 0], logs
+        assert not any(b"Traceback" in log for log in logs)
+
+
+async def ended(process: asyncio.subprocess.Process) -> bytes:
+    """What it said, once it has ended."""
+    try:
+        async with asyncio.timeout(_END_S):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return said
