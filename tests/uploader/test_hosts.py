@@ -27,7 +27,7 @@ class Held:
         token = OAuthToken("app", "https://example.org/token", "a-token-of-medtronic", "refresh", 4e9)
         self.entry, self.used = Entry("carelink-cloud", token, hosts, (), 0.0), 0
 
-    def current(self) -> Entry:
+    async def current(self) -> Entry:
         return self.entry
 
     async def usable(self) -> Entry:
