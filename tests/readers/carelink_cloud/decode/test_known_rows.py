@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -87,6 +88,17 @@ def test_after_an_update_of_the_program_every_row_is_read_once_more(change: Call
     kept = Kept()
     kept.take(first)
     change(kept.state)
+    before = kept.given
+    kept.take(second)
+    assert kept.given - before > 300
+
+
+def test_one_row_seen_under_another_clock_sends_all_the_careful_way() -> None:
+    first, second = answers(1, 0)[:2]
+    kept = Kept()
+    kept.take(first)
+    name, seen = next(iter(kept.sightings.items()))
+    kept.sightings[name] = replace(seen, time=seen.time + timedelta(hours=1))
     before = kept.given
     kept.take(second)
     assert kept.given - before > 300
