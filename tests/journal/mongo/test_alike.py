@@ -77,13 +77,14 @@ async def _step(journal: Journal, chance: random.Random) -> Any:
 def _rows(chance: random.Random, most: int) -> list[Record]:
     """Sightings of a few events by one of three sources, seconds and thousandths apart, that change their mind."""
     reader, rows = chance.choice([CLOUD, FILE, USB]), list[Record]()
+    apart = [0, 1, 2][[CLOUD, FILE, USB].index(reader)] / 6000  # which of two at one instant is due first is not said
     for _ in range(chance.randint(1, most)):
         event, shift = chance.randint(-2, 2), chance.randint(-15, 15) / 60
         key = f"{event}"
-        meal = carbs(2 * event, 30, reader, key)
+        meal = carbs(2 * event + apart, 30, reader, key)
         units, mgdl = chance.choice([2.0, 2.01, 3.0]), chance.choice([120, 121, 130])
-        shot = bolus(2 * event + shift, units, reader, key, carbs_id=meal.id)
-        either: list[Record] = [meal, shot, glucose(5 * event + shift, mgdl, reader, key)]
+        shot = bolus(2 * event + shift + apart + 1 / 1000, units, reader, key, carbs_id=meal.id)
+        either: list[Record] = [meal, shot, glucose(5 * event + shift + apart + 2 / 1000, mgdl, reader, key)]
         rows.append(chance.choice(either))
     return rows
 
