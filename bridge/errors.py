@@ -6,6 +6,11 @@ Retry is decided by class, never by text.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class BridgeError(Exception):
     """Anything this program raises on purpose. `state` is the name shown to a person."""
@@ -90,6 +95,12 @@ class InvalidRecord(Malformed):
     def __init__(self, kind: str, field: str, value: object, why: str) -> None:
         super().__init__(f"{kind}.{field}: {value!r} refused, {why}.")
         self.kind, self.field, self.value, self.why = kind, field, value, why
+
+    @classmethod
+    def of(cls, kind: str, why: ValidationError) -> InvalidRecord:
+        """What the model said first."""
+        first = why.errors(include_url=False, include_context=False)[0]
+        return cls(kind, ".".join(map(str, first["loc"])), first["input"], str(first["msg"]).lower())
 
 
 class SettingsInvalid(BridgeError):

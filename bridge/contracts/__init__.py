@@ -53,6 +53,7 @@ from bridge.contracts.reader import (
     Grace,
     Interval,
     Memory,
+    Notes,
     Reader,
     Sighting,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "Linking",
     "Memory",
     "Moment",
+    "Notes",
     "OAuthToken",
     "Outcome",
     "Permit",

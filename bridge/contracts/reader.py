@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +38,27 @@ class Diagnostic:
 
     code: str
     text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Notes:
+    """Diagnostics while a decoder works, each said once however often it happens."""
+
+    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    strange: bool = False
+    """Whether the raw bytes deserve keeping."""
+
+    def note(self, code: str, text: str, *, strange: bool = False) -> None:
+        """One more of these."""
+        self.notes[code, text] += 1
+        self.strange = self.strange or strange
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All that was noted."""
+        return tuple(
+            Diagnostic(code, text if times == 1 else f"{text} ({times} times)")
+            for (code, text), times in self.notes.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,7 @@ class Uploading:
 
     async def newest(self) -> Sequence[UploadRecord]:
         """The last upload of each device."""
-        known = await self._history()
-        return [each for device in self.devices for each in history.of_device(known, device)[:1]]
+        return history.newest(await self._history(), self.devices)
 
     async def needs_person(self) -> Sequence[str]:
         """What only a person can mend, a sentence a device."""

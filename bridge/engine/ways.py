@@ -14,7 +14,7 @@ from bridge.contracts import DeviceRef, Memory, Session, Setup, Transport, Verif
 from bridge.engine.backfill import Exports
 from bridge.engine.bindings import Bindings
 from bridge.engine.importing import CLOUD
-from bridge.engine.registry import reader_class
+from bridge.engine.registry import file_reader
 from bridge.errors import SettingsInvalid
 from bridge.model import Capture, Record
 from bridge.settings import PlugInSettings, ProfileSettings, UploadSettings
@@ -106,7 +106,7 @@ def export_records(setup: Setup) -> Callable[[bytes], Sequence[Record]]:
     """Decodes an export that was asked for as a check, not as a source."""
 
     def decode(body: bytes) -> Sequence[Record]:
-        reader = reader_class("carelink-csv")(setup)
+        reader = file_reader(setup)
         context = {"timezone": setup.timezone or "UTC"}
         capture = Capture(setup.profile, reader.name, reader.file_feed, setup.clock.now(), body, context)
         return reader.decode(capture, Memory()).records

@@ -22,6 +22,11 @@ def of_device(history: History, device: DeviceRef) -> list[UploadRecord]:
     return [each for each in history if each.request.device.serial == device.serial]
 
 
+def newest(history: History, devices: Sequence[DeviceRef]) -> list[UploadRecord]:
+    """The last upload of each of these devices."""
+    return [each for device in devices for each in of_device(history, device)[:1]]
+
+
 def read_back_until(history: History) -> datetime | None:
     """The end of the newest window that was read back."""
     return max((each.request.window.end for each in history if each.is_read_back), default=None)
@@ -41,10 +46,9 @@ def compared_at(history: History) -> datetime | None:
 def paused(history: History, devices: Sequence[DeviceRef], device: DeviceRef) -> bool:
     """Whether the schedule stands still for a device: it waits for a person, or any device of the account went into
     the wrong record."""
-    newest = of_device(history, device)[:1]
-    if any(each.state in PAUSED for each in newest):
+    if any(each.state in PAUSED for each in newest(history, [device])):
         return True
-    return any(each.state is UploadState.MISMATCH for one in devices for each in of_device(history, one)[:1])
+    return any(each.state is UploadState.MISMATCH for each in newest(history, devices))
 
 
 def may_follow_plug(history: History, now: datetime, floor: timedelta) -> bool:
@@ -60,9 +64,8 @@ def may_follow_plug(history: History, now: datetime, floor: timedelta) -> bool:
 
 def needs_person(history: History, devices: Sequence[DeviceRef]) -> list[str]:
     """What only a person can mend, a sentence a device."""
-    newest = [each for device in devices for each in of_device(history, device)[:1]]
     return [
         f"{each.state}: {each.transport.detail if each.transport else ''}".rstrip(": ")
-        for each in newest
+        for each in newest(history, devices)
         if each.state in _NEEDS_PERSON and over(each)
     ]

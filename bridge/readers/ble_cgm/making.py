@@ -90,7 +90,7 @@ class Maker:
                 source_key=key, annotations=tuple(notes), raw=raw, **body,
             )  # fmt: skip
         except ValidationError as why:
-            raise _named(kind, why) from None
+            raise InvalidRecord.of(kind, why) from None
 
 
 def trend(rate_mgdl_min: Decimal) -> Trend:
@@ -149,9 +149,3 @@ def _raw(measurement: CgmMeasurement) -> Body:
 def _offset_min(wall: datetime, time: datetime) -> int | None:
     minutes = round((wall - time.replace(tzinfo=None)).total_seconds() / 60)
     return minutes if abs(minutes) <= _MOST_OFFSET_MIN else None
-
-
-def _named(kind: str, why: ValidationError) -> InvalidRecord:
-    first = why.errors(include_url=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    return InvalidRecord(kind, path, first["input"], str(first["msg"]).lower())

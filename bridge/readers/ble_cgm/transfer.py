@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.contracts import Diagnostic
+from bridge.contracts import Notes
 from bridge.errors import Malformed
 from bridge.readers.ble_cgm.measurement import CgmMeasurement, parse_measurements
 from bridge.readers.ble_cgm.session import (
@@ -33,7 +32,7 @@ _SAYS_NOTHING = {RACP, RUN_TIME, FIRMWARE, HARDWARE, "2a19"}
 
 
 @dataclass(slots=True)
-class Transfer:
+class Transfer(Notes):
     """What a body says. `measurements` by their time offset: a later one of the same minute stands for it."""
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -42,8 +41,6 @@ class Transfer:
     start: SessionStart | None = None
     measurements: dict[int, CgmMeasurement] = field(default_factory=dict)
     calibrations: list[StoredCalibration] = field(default_factory=list)
-    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    strange: bool = False
 
     @classmethod
     def of(cls, values: Sequence[Value], strange_lines: int) -> Transfer:
@@ -60,18 +57,6 @@ class Transfer:
         for _ in range(strange_lines):
             transfer.note("strange_line", "A line that is no characteristic value.", strange=True)
         return transfer
-
-    def note(self, code: str, text: str, *, strange: bool = False) -> None:
-        """Say something once, however often it happens. `strange`: the raw bytes deserve keeping."""
-        self.notes[code, text] += 1
-        self.strange = self.strange or strange
-
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All that was noted."""
-        return tuple(
-            Diagnostic(code, text if times == 1 else f"{text} ({times} times)")
-            for (code, text), times in self.notes.items()
-        )
 
     @property
     def serial(self) -> str | None:

@@ -90,7 +90,7 @@ class Maker:
                 **body,
             )
         except ValidationError as why:
-            raise _named(kind, why) from None
+            raise InvalidRecord.of(kind, why) from None
 
 
 def _glucose(row: Row) -> Body | None:
@@ -158,9 +158,3 @@ def _noted(context: Context | None) -> Body:
     exact = ("medication_mg", "medication_ml", "hba1c_pct")
     numbers = {name: None if (value := getattr(context, name)) is None else float(value) for name in exact}
     return {name: getattr(context, name) for name in names} | numbers
-
-
-def _named(kind: str, why: ValidationError) -> InvalidRecord:
-    first = why.errors(include_url=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    return InvalidRecord(kind, path, first["input"], str(first["msg"]).lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -53,13 +53,6 @@ class BleGlucoseSettings(BaseModel):
     devices: list[str] = []
     scan_s: Annotated[float, Field(gt=0, le=60)] = 12.0
     pause_s: Annotated[float, Field(ge=1, le=3600)] = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Stranger:
-    """A meter that is not this person's; `serial` None when it tells none."""
-
-    serial: str | None
 
 
 class BleGlucoseReader:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bridge.contracts import Diagnostic
+from bridge.contracts import Notes
 from bridge.errors import Malformed
 from bridge.readers.ble_glucose import clocks
 from bridge.readers.ble_glucose.context import Context, parse_context
@@ -60,7 +59,7 @@ def keeps_one_bond(feature: bytes) -> bool:
 
 
 @dataclass(slots=True)
-class Transfer:
+class Transfer(Notes):
     """What a body says. `shown` is the first clock of the meter that could be read."""
 
     identity: Identity
@@ -68,8 +67,6 @@ class Transfer:
     clock_unset: bool = False
     measurements: list[Measurement] = field(default_factory=list)
     contexts: dict[int, Context] = field(default_factory=dict)
-    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    strange: bool = False
     _seen: set[bytes] = field(default_factory=set)
 
     @classmethod
@@ -86,18 +83,6 @@ class Transfer:
         for _ in range(strange_lines):
             transfer.note("strange_line", "A line that is no characteristic value.", strange=True)
         return transfer
-
-    def note(self, code: str, text: str, *, strange: bool = False) -> None:
-        """Say something once, however often it happens. `strange`: the raw bytes deserve keeping."""
-        self.notes[code, text] += 1
-        self.strange = self.strange or strange
-
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All that was noted."""
-        return tuple(
-            Diagnostic(code, text if times == 1 else f"{text} ({times} times)")
-            for (code, text), times in self.notes.items()
-        )
 
     def _take(self, value: Value) -> None:
         try:

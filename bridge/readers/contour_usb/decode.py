@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 
-from bridge.contracts import Decoded, Diagnostic, Memory, Sighting
+from bridge.contracts import Decoded, Memory, Notes, Sighting
 from bridge.errors import InvalidRecord, Malformed
 from bridge.model.capture import Capture
 from bridge.model.health import Health, State
@@ -48,14 +48,12 @@ def decode(capture: Capture, memory: Memory) -> Decoded:
 
 
 @dataclass(slots=True)
-class _Said:
+class _Said(Notes):
     """What the lines after the header say."""
 
     results: list[Result] = field(default_factory=list)
     control: set[int] = field(default_factory=set)
     ended: bool = False
-    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    strange: bool = False
 
     @classmethod
     def read(cls, texts: Sequence[str]) -> _Said:
@@ -83,17 +81,6 @@ class _Said:
         if result.sequence not in self.control or result.control_solution:
             return result
         return replace(result, markers=(*result.markers, "C"))
-
-    def note(self, code: str, text: str, *, strange: bool = False) -> None:
-        """Say something once, however often it happens. `strange`: the raw bytes deserve keeping."""
-        self.notes[code, text] += 1
-        self.strange = self.strange or strange
-
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        return tuple(
-            Diagnostic(code, text if times == 1 else f"{text} ({times} times)")
-            for (code, text), times in self.notes.items()
-        )
 
 
 @dataclass(slots=True)

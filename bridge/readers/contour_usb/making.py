@@ -81,7 +81,7 @@ class Maker:
                 **body,
             )
         except ValidationError as why:
-            raise _named(kind, why) from None
+            raise InvalidRecord.of(kind, why) from None
 
 
 def _glucose(result: Result, header: Header) -> Body:
@@ -144,9 +144,3 @@ def _raw(result: Result) -> Body:
         "tags": list(result.tags),
     }
     return said | {name: value for name, value in known.items() if value}
-
-
-def _named(kind: str, why: ValidationError) -> InvalidRecord:
-    first = why.errors(include_url=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    return InvalidRecord(kind, path, first["input"], str(first["msg"]).lower())

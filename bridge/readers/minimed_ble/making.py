@@ -65,10 +65,4 @@ class Maker:
                 source_key=draft.key, annotations=tuple(notes), raw=draft.raw, **draft.body,
             )  # fmt: skip
         except ValidationError as why:
-            raise _named(kind, why) from None
-
-
-def _named(kind: str, why: ValidationError) -> InvalidRecord:
-    first = why.errors(include_url=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    return InvalidRecord(kind, path, first["input"], str(first["msg"]).lower())
+            raise InvalidRecord.of(kind, why) from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bridge.contracts import Diagnostic
+from bridge.contracts import Notes
 from bridge.errors import Malformed
 from bridge.readers.minimed_ble import uuids
 from bridge.readers.minimed_ble.history import Event, parse_event
@@ -30,7 +29,7 @@ _MOST_PERCENT = 100
 
 
 @dataclass(slots=True)
-class Transfer:
+class Transfer(Notes):
     """What a body says. `events` by their number; the last status and answers stand."""
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -42,8 +41,6 @@ class Transfer:
     battery_pct: int | None = None
     sensor_battery_pct: int | None = None
     events: dict[int, Event] = field(default_factory=dict)
-    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    strange: bool = False
 
     @classmethod
     def of(cls, values: Sequence[Value], strange_lines: int) -> Transfer:
@@ -59,18 +56,6 @@ class Transfer:
         for _ in range(strange_lines):
             transfer.note("strange_line", "A line that is no characteristic value.", strange=True)
         return transfer
-
-    def note(self, code: str, text: str, *, strange: bool = False) -> None:
-        """Say something once, however often it happens. `strange`: the raw bytes deserve keeping."""
-        self.notes[code, text] += 1
-        self.strange = self.strange or strange
-
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All that was noted."""
-        return tuple(
-            Diagnostic(code, text if times == 1 else f"{text} ({times} times)")
-            for (code, text), times in self.notes.items()
-        )
 
     @property
     def serial(self) -> str | None:
